@@ -1,0 +1,21 @@
+"""The nodes of the pack, as ComfyUI asks for them."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from .image_to_hard_prompt import ImageToHardPrompt
+from .load_encoder import LoadEncoder
+from .prompt_concat import PromptConcat
+from .prompt_distill import PromptDistill
+from .search_settings import SearchSettingsNode
+from .style_extract import StyleExtract
+
+
+class PEZExtension(ComfyExtension):
+    """Hands the nodes to ComfyUI."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [ImageToHardPrompt, PromptDistill, PromptConcat, StyleExtract, LoadEncoder, SearchSettingsNode]
+
+
+async def comfy_entrypoint() -> PEZExtension:
+    return PEZExtension()

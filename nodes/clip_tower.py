@@ -1,0 +1,104 @@
+"""ComfyUI's CLIP text towers, run on the weights that ComfyUI holds, differentiable in the input embeddings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.ops
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..pez_core.objectives import unit
+from ..pez_core.tower import TextTower
+
+
+class ComfyTower(TextTower):
+    """One CLIP tower of a loaded ComfyUI CLIP (`SDClipModel`).
+
+    ComfyUI's own forward adds in place and wants all 77 positions, so the layers' submodules are walked here. Their
+    weights may be inference tensors, half precision, quantised, patched or on another device: every linear layer runs
+    as ComfyUI runs it, and is asked again for its weight on the way back, so that autograd keeps none of them.
+
+    `projection` (F, W) stands in for the tower's own; `projected` False leaves the pooled state as it is.
+    """
+
+    def __init__(
+        self, model: Any, name: str, device: torch.device, projection: Tensor | None = None, projected: bool = True
+    ) -> None:
+        self.name = name
+        self.start_id, self.end_id = model.special_tokens["start"], model.special_tokens["end"]
+        self._device = device
+        self._transformer = model.transformer
+        self._text = model.transformer.text_model
+        self._projection = None if projection is None else projection.to(device, torch.float32)
+        self._projected = projected
+
+    @property
+    def device(self) -> torch.device:
+        return self._device
+
+    @property
+    def embeddings(self) -> Tensor:
+        table: Tensor = self._text.embeddings.token_embedding.weight
+        return table.to(self._device)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        embedded: Tensor = self._text.embeddings.token_embedding(ids, out_dtype=torch.float32)
+        return embedded.to(self._device)
+
+    def encode(self, embedded: Tensor, ends: Tensor) -> Tensor:
+        positions = self._text.embeddings.position_embedding.weight[: embedded.shape[1]]
+        states = embedded + positions.to(embedded.device, embedded.dtype)
+        for layer in self._text.encoder.layers:
+            states = states + _attention(layer.self_attn, _norm(layer.layer_norm1, states))
+            hidden = layer.mlp.activation(_linear(layer.mlp.fc1, _norm(layer.layer_norm2, states)))
+            states = states + _linear(layer.mlp.fc2, hidden)
+        states = _norm(self._text.final_layer_norm, states)
+        pooled = states[torch.arange(len(states), device=states.device), ends]
+        return unit(self._project(pooled))
+
+    def _project(self, pooled: Tensor) -> Tensor:
+        if not self._projected:
+            return pooled
+        if self._projection is not None:
+            return pooled @ self._projection.T
+        return _linear(self._transformer.text_projection, pooled)
+
+
+class _FrozenLinear(torch.autograd.Function):
+    """A linear layer of ComfyUI's whose weight is fetched anew for the backward pass instead of being saved."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, layer: nn.Module) -> Tensor:
+        ctx.layer = layer
+        output: Tensor = layer(states)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        weight, _ = comfy.ops.cast_bias_weight(ctx.layer, gradient)
+        return gradient @ weight, None
+
+
+def _linear(layer: nn.Module, states: Tensor) -> Tensor:
+    output: Tensor = _FrozenLinear.apply(states, layer)
+    return output
+
+
+def _norm(layer: nn.LayerNorm, states: Tensor) -> Tensor:
+    weight, bias = comfy.ops.cast_bias_weight(layer, states)
+    normalised = F.layer_norm(states, layer.normalized_shape, eps=layer.eps)
+    return normalised * weight.clone() + bias
+
+
+def _attention(layer: Any, states: Tensor) -> Tensor:
+    count, length, width = states.shape
+
+    def split(projection: nn.Module) -> Tensor:
+        return _linear(projection, states).view(count, length, layer.heads, width // layer.heads).transpose(1, 2)
+
+    attended = F.scaled_dot_product_attention(
+        split(layer.q_proj), split(layer.k_proj), split(layer.v_proj), is_causal=True
+    )
+    return _linear(layer.out_proj, attended.transpose(1, 2).reshape(count, length, width))

@@ -1,0 +1,56 @@
+"""Load PEZ Encoder."""
+
+from __future__ import annotations
+
+import comfy.model_management
+import folder_paths
+from comfy_api.latest import io
+
+from ..pez_core import PezError, load_encoder
+from ..pez_core.encoder import EMBEDDED
+from . import sockets
+from .running import differentiable
+from .text_projection import NO_FILE, projection_choices
+
+
+class LoadEncoder(io.ComfyNode):
+    """An open_clip model to learn prompts on."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PEZLoadEncoder",
+            display_name="Load PEZ Encoder",
+            category=sockets.CATEGORY,
+            description="Loads an open_clip model. The embedded one is small and needs no download.",
+            inputs=[
+                io.String.Input(
+                    "model", default=EMBEDDED, tooltip="An open_clip model name, such as ViT-L-14, or embedded."
+                ),
+                io.String.Input(
+                    "pretrained",
+                    default="",
+                    tooltip="A pretrained tag, such as openai; it is downloaded unless it is on disk.",
+                ),
+                io.Combo.Input(
+                    "file",
+                    options=projection_choices(),
+                    optional=True,
+                    tooltip="A safetensors file with the model's weights, in place of a tag.",
+                ),
+            ],
+            outputs=[sockets.PezEncoder.Output("encoder", display_name="encoder", tooltip="For the PEZ nodes.")],
+        )
+
+    @classmethod
+    def execute(cls, model, pretrained, file=NO_FILE) -> io.NodeOutput:
+        if any(mark in pretrained for mark in "/\\."):
+            raise PezError(
+                f"pretrained {pretrained!r} is not a tag; put the file in a model folder and choose it as file."
+            )
+        path = pretrained.strip() or None
+        if file != NO_FILE:
+            folder, _, name = file.partition("/")
+            path = folder_paths.get_full_path_or_raise(folder, name)
+        with differentiable():
+            return io.NodeOutput(load_encoder(model.strip(), path, comfy.model_management.get_torch_device()))

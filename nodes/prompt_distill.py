@@ -1,0 +1,62 @@
+"""Prompt Distill."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..pez_core import tasks
+from ..pez_core.tower import MAX_PROMPT_TOKENS
+from . import sockets
+from .encoders import conditioning, text_encoder
+from .running import differentiable, merged, report
+
+
+class PromptDistill(io.ComfyNode):
+    """Learns a shorter prompt with the features of a long one."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PEZPromptDistill",
+            display_name="Prompt Distill (PEZ)",
+            category=sockets.CATEGORY,
+            description="Shortens a long prompt to fewer tokens that mean the same to the text encoder.",
+            inputs=[
+                io.String.Input("text", multiline=True, dynamic_prompts=True, tooltip="The prompt to shorten."),
+                io.Float.Input(
+                    "ratio",
+                    default=0.3,
+                    min=0.05,
+                    max=0.95,
+                    step=0.05,
+                    tooltip="Share of the prompt's tokens to keep, when target_length is 0.",
+                ),
+                io.Int.Input(
+                    "target_length",
+                    default=0,
+                    min=0,
+                    max=MAX_PROMPT_TOKENS,
+                    tooltip="How many tokens to keep; 0 takes the ratio instead.",
+                ),
+                *sockets.search_inputs(),
+                sockets.clip_input(),
+                sockets.encoder_input(),
+                sockets.settings_input(),
+            ],
+            outputs=[
+                *sockets.outputs(),
+                io.Int.Output("tokens", display_name="tokens", tooltip="How many tokens the shorter prompt has."),
+            ],
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls, text, ratio, target_length, steps, seed, candidates, clip=None, encoder=None, settings=None
+    ) -> io.NodeOutput:
+        search = merged(settings, target_length or 1, steps, seed, candidates)
+        with differentiable():
+            model = text_encoder(clip, encoder, cls.hidden)
+            share = None if target_length else ratio
+            found = tasks.distill(model, text, search, share, on_step=report(steps))
+        return io.NodeOutput(found.text, conditioning(clip, found.text), found.similarity, len(found.tokens))

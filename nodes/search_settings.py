@@ -1,0 +1,65 @@
+"""PEZ Search Settings."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..pez_core import SearchSettings
+from ..pez_core.vocabulary import TOKEN_FILTERS
+from . import sockets
+
+
+class SearchSettingsNode(io.ComfyNode):
+    """The settings that most people leave alone."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        default = SearchSettings()
+        return io.Schema(
+            node_id="PEZSearchSettings",
+            display_name="PEZ Search Settings",
+            category=sockets.CATEGORY,
+            description="Finer settings for the PEZ nodes: learning rate, which words may be used, fixed text, time.",
+            inputs=[
+                io.Float.Input(
+                    "learning_rate", default=default.learning_rate, min=0.0001, max=10.0, step=0.01, round=0.0001,
+                    tooltip="How far each step moves the continuous prompt.",
+                ),
+                io.Float.Input(
+                    "weight_decay", default=default.weight_decay, min=0.0, max=1.0, step=0.01, round=0.0001,
+                    tooltip="How strongly each step pulls the continuous prompt to zero.",
+                ),
+                io.Combo.Input(
+                    "token_filter", options=list(TOKEN_FILTERS), default=default.token_filter,
+                    tooltip="Which tokens may be used: plain English words, anything printable, or all of them.",
+                ),
+                io.String.Input(
+                    "blocklist", default="", multiline=True,
+                    tooltip="Words or phrases never to use, one to a line or separated by commas.",
+                ),
+                io.String.Input("prefix", default="", tooltip="Fixed text before the learned words."),
+                io.String.Input("suffix", default="", tooltip="Fixed text after the learned words."),
+                io.Float.Input(
+                    "time_budget", default=0.0, min=0.0, max=86400.0, step=1.0,
+                    tooltip="Seconds after which the search stops with its best prompt; 0 for no limit.",
+                ),
+            ],
+            outputs=[sockets.PezSettings.Output("settings", display_name="settings", tooltip="For the PEZ nodes.")],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(
+        cls, learning_rate, weight_decay, token_filter, blocklist, prefix, suffix, time_budget
+    ) -> io.NodeOutput:
+        phrases = (phrase.strip() for line in blocklist.splitlines() for phrase in line.split(","))
+        return io.NodeOutput(
+            SearchSettings(
+                learning_rate=learning_rate,
+                weight_decay=weight_decay,
+                token_filter=token_filter,
+                blocklist=tuple(phrase for phrase in phrases if phrase),
+                prefix=prefix,
+                suffix=suffix,
+                time_budget=time_budget or None,
+            )
+        )

@@ -1,0 +1,96 @@
+"""Inputs and outputs that several nodes share, so that a socket reads the same wherever it appears."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..pez_core.tower import MAX_PROMPT_TOKENS
+from .text_projection import projection_choices
+
+CATEGORY = "PEZ"
+PezEncoder = io.Custom("PEZ_ENCODER")
+PezSettings = io.Custom("PEZ_SETTINGS")
+
+
+def length_input(default: int = 16) -> io.Int.Input:
+    return io.Int.Input(
+        "prompt_length",
+        default=default,
+        min=1,
+        max=MAX_PROMPT_TOKENS,
+        tooltip="How many tokens the learned prompt may have. 8 to 16 transfer best to other models.",
+    )
+
+
+def search_inputs() -> list[io.Input]:
+    return [
+        io.Int.Input(
+            "steps",
+            default=1000,
+            min=1,
+            max=100_000,
+            tooltip="Optimisation steps. More find better words and take longer; the paper uses 3000.",
+        ),
+        io.Int.Input(
+            "seed",
+            default=0,
+            min=0,
+            max=0xFFFFFFFFFFFFFFFF,
+            control_after_generate=True,
+            tooltip="Where the search starts. The same seed gives the same prompt on the same device.",
+        ),
+        io.Int.Input(
+            "candidates",
+            default=4,
+            min=1,
+            max=64,
+            tooltip="Searches that run side by side; the best one wins. More take more memory.",
+        ),
+    ]
+
+
+def clip_input() -> io.Clip.Input:
+    return io.Clip.Input(
+        "clip",
+        optional=True,
+        tooltip="The CLIP of your model. The prompt is learned on its weights and encoded by it.",
+    )
+
+
+def clip_vision_input() -> io.ClipVision.Input:
+    return io.ClipVision.Input(
+        "clip_vision",
+        optional=True,
+        tooltip="The vision model of the same CLIP: ViT-L for SD1.5, ViT-H for SD2, ViT-L or ViT-bigG for SDXL.",
+    )
+
+
+def encoder_input() -> io.Input:
+    return PezEncoder.Input(
+        "encoder",
+        optional=True,
+        tooltip="An encoder from Load PEZ Encoder to learn on instead; the CLIP then only encodes the result.",
+    )
+
+
+def settings_input() -> io.Input:
+    return PezSettings.Input("settings", optional=True, tooltip="Finer settings from PEZ Search Settings.")
+
+
+def projection_input() -> io.Combo.Input:
+    return io.Combo.Input(
+        "projection_file",
+        options=projection_choices(),
+        optional=True,
+        tooltip="A full CLIP file to take text_projection from, which SD1.5 checkpoints lack. Nothing else is read.",
+    )
+
+
+def outputs() -> list[io.Output]:
+    return [
+        io.String.Output("prompt", display_name="prompt", tooltip="The learned text."),
+        io.Conditioning.Output("conditioning", display_name="conditioning", tooltip="The text encoded by the clip."),
+        io.Float.Output(
+            "similarity", display_name="similarity", tooltip="Cosine similarity of the text to what was asked for."
+        ),
+    ]

@@ -1,0 +1,60 @@
+"""Style Extract."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..pez_core import tasks
+from . import sockets
+from .encoders import conditioning, picture_encoder
+from .running import differentiable, merged, report
+
+
+class StyleExtract(io.ComfyNode):
+    """Learns the words for what several pictures share."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        more = [
+            io.Image.Input(f"images_{number}", optional=True, tooltip="More pictures of the style, of any size.")
+            for number in (2, 3, 4)
+        ]
+        return io.Schema(
+            node_id="PEZStyleExtract",
+            display_name="Style Extract (PEZ)",
+            category=sockets.CATEGORY,
+            description="Finds a prompt for the style that several pictures share, and puts a subject before it.",
+            inputs=[
+                io.Image.Input("images", tooltip="Pictures in one style, best of different things."),
+                io.String.Input(
+                    "subject",
+                    default="",
+                    tooltip="What to draw in the style; it stands before the learned words in the conditioning.",
+                ),
+                sockets.length_input(8),
+                *sockets.search_inputs(),
+                *more,
+                sockets.clip_input(),
+                sockets.clip_vision_input(),
+                sockets.encoder_input(),
+                sockets.settings_input(),
+                sockets.projection_input(),
+            ],
+            outputs=sockets.outputs(),
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls, images, subject, prompt_length, steps, seed, candidates, images_2=None, images_3=None, images_4=None,
+        clip=None, clip_vision=None, encoder=None, settings=None, projection_file=None,
+    ) -> io.NodeOutput:  # fmt: skip
+        search = merged(settings, prompt_length, steps, seed, candidates)
+        pictures = [
+            picture for batch in (images, images_2, images_3, images_4) if batch is not None for picture in batch
+        ]
+        with differentiable():
+            model = picture_encoder(clip, clip_vision, encoder, projection_file, cls.hidden)
+            found = tasks.style(model, model.encode_images(pictures), search, on_step=report(steps))
+        whole = f"{subject.strip()} {found.text}".strip()
+        return io.NodeOutput(found.text, conditioning(clip, whole), found.similarity)

@@ -1,0 +1,156 @@
+"""The command line: python -m pez_core invert | style | distill | concat | score."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import torch
+from tqdm import tqdm
+
+from . import tasks
+from .encoder import EMBEDDED, Encoder, load_encoder
+from .errors import PezError
+from .hard_prompt import HardPrompt, SearchSettings
+from .pictures import open_pictures
+from .search import OnStep, Progress
+from .vocabulary import TOKEN_FILTERS
+
+LINES_PER_RUN = 10
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 when it printed a prompt, 2 when an input was refused."""
+    options = _parser().parse_args(arguments)
+    try:
+        result = _run(options)
+    except PezError as error:
+        print(f"pez_core: {error}", file=sys.stderr)
+        return 2
+    print(result.to_json() if options.json else f"{result.text}\nsimilarity {result.similarity:.3f}")
+    return 0
+
+
+def _run(options: argparse.Namespace) -> HardPrompt:
+    pictures = open_pictures(options.pictures) if "pictures" in options else []
+    settings = _settings(options) if "steps" in options else SearchSettings()
+    encoder = load_encoder(options.model, options.pretrained, options.device)
+    if options.command == "concat":
+        return tasks.concat(encoder, options.prompts, options.separator)
+    if options.command == "score":
+        return tasks.score(encoder, options.text, encoder.encode_images(pictures))
+    with _shown(settings.steps) as on_step:
+        if options.command == "distill":
+            ratio = None if options.tokens else options.ratio
+            return tasks.distill(encoder, options.prompt, settings, ratio, on_step=on_step)
+        task = {"invert": tasks.invert, "style": tasks.style}[options.command]
+        avoid = _features(encoder, options.avoid)
+        return task(encoder, encoder.encode_images(pictures), settings, avoid, on_step=on_step)
+
+
+def _features(encoder: Encoder, paths: list[Path] | None) -> torch.Tensor | None:
+    return encoder.encode_images(open_pictures(paths)) if paths else None
+
+
+def _settings(options: argparse.Namespace) -> SearchSettings:
+    default = SearchSettings()
+    return SearchSettings(
+        tokens=default.tokens if options.tokens is None else options.tokens,
+        steps=options.steps,
+        candidates=options.candidates,
+        seed=options.seed,
+        learning_rate=options.learning_rate,
+        weight_decay=options.weight_decay,
+        token_filter=options.token_filter,
+        blocklist=tuple(options.block),
+        prefix=options.prefix,
+        suffix=options.suffix,
+        time_budget=options.time_budget,
+    )
+
+
+@contextmanager
+def _shown(steps: int) -> Iterator[OnStep]:
+    """Progress on standard error: a bar on a terminal, ten lines elsewhere. Ctrl-C asks the search to stop."""
+    interrupted = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
+
+    bar = tqdm(total=steps, unit="step", disable=not sys.stderr.isatty())
+
+    def on_step(progress: Progress) -> bool:
+        bar.set_postfix_str(f"{progress.similarity:.3f} {progress.text}", refresh=False)
+        bar.update()
+        if bar.disable and progress.step % max(1, steps // LINES_PER_RUN) == 0:
+            print(f"step {progress.step}/{steps}  {progress.similarity:.3f}  {progress.text}", file=sys.stderr)
+        return interrupted
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield on_step
+    finally:
+        signal.signal(signal.SIGINT, before)
+        bar.close()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pez_core", description="Find short text prompts by gradient descent."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    model, search = _model_options(), _search_options()
+
+    for name, text in (("invert", "words for what pictures show"), ("style", "words for what pictures share")):
+        command = commands.add_parser(name, help=text, parents=[search, model])
+        command.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE")
+        command.add_argument("--avoid", nargs="+", type=Path, metavar="PICTURE", help="pictures to keep away from")
+
+    command = commands.add_parser("distill", help="a shorter prompt that means the same", parents=[search, model])
+    command.add_argument("prompt")
+    command.add_argument(
+        "--ratio", type=float, default=0.3, help="share of the tokens to keep, unless --tokens is given"
+    )
+
+    command = commands.add_parser("concat", help="put prompts together", parents=[model])
+    command.add_argument("prompts", nargs="+", metavar="PROMPT")
+    command.add_argument("--separator", default=" ")
+
+    command = commands.add_parser("score", help="similarity of a text to pictures", parents=[model])
+    command.add_argument("text")
+    command.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE")
+    return parser
+
+
+def _model_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--model", default=EMBEDDED, help="open_clip model name (default: the embedded model)")
+    options.add_argument("--pretrained", help="pretrained tag that open_clip knows, or a safetensors file")
+    options.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options.add_argument("--json", action="store_true", help="print the whole result as one line of JSON")
+    return options
+
+
+def _search_options() -> argparse.ArgumentParser:
+    default = SearchSettings()
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--tokens", type=int, help=f"length of the prompt (default {default.tokens})")
+    options.add_argument("--steps", type=int, default=default.steps)
+    options.add_argument("--candidates", type=int, default=default.candidates, help="searches run together")
+    options.add_argument("--seed", type=int, default=default.seed)
+    options.add_argument("--learning-rate", type=float, default=default.learning_rate)
+    options.add_argument("--weight-decay", type=float, default=default.weight_decay)
+    options.add_argument("--token-filter", choices=TOKEN_FILTERS, default=default.token_filter)
+    options.add_argument(
+        "--block", action="append", default=[], metavar="PHRASE", help="words never to use; repeatable"
+    )
+    options.add_argument("--prefix", default="", help="fixed text before the learned words")
+    options.add_argument("--suffix", default="", help="fixed text after the learned words")
+    options.add_argument("--time-budget", type=float, metavar="SECONDS")
+    return options

@@ -1,0 +1,79 @@
+"""The result of every task, and the settings that made it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+
+from .errors import PezError
+from .tower import MAX_PROMPT_TOKENS
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """Settings of a search; the defaults are the published ones (Wen et al. 2023, section 4.1), words only.
+
+    `tokens` is the length of the learned prompt, without `prefix` and `suffix`, which stand around it unchanged.
+    `batch` targets are drawn per step (None: all). `time_budget` is in seconds (None: no limit).
+
+    Raises PezError for values that no search can use.
+    """
+
+    tokens: int = 16
+    steps: int = 3000
+    candidates: int = 1
+    seed: int = 0
+    learning_rate: float = 0.1
+    weight_decay: float = 0.1
+    token_filter: str = "ascii words"
+    blocklist: tuple[str, ...] = ()
+    prefix: str = ""
+    suffix: str = ""
+    batch: int | None = None
+    time_budget: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.tokens <= MAX_PROMPT_TOKENS:
+            raise PezError(f"prompt length is {self.tokens}; choose 1 to {MAX_PROMPT_TOKENS} tokens.")
+        for name in ("steps", "candidates", "batch"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise PezError(f"{name} is {value}; choose 1 or more.")
+        if self.time_budget is not None and self.time_budget <= 0:
+            raise PezError(f"time budget is {self.time_budget} seconds; choose more than 0, or none.")
+
+
+@dataclass(frozen=True)
+class HardPrompt:
+    """A prompt in plain text and how well it does.
+
+    `text` is the whole prompt to paste, `tokens` its ids as the tokenizer reads that text, without start and end.
+    `similarity` is the cosine similarity of those ids to the target; `history` the best similarity after each step.
+    `settings` is None for results that took no search.
+    """
+
+    task: str
+    text: str
+    tokens: tuple[int, ...]
+    similarity: float
+    model: str
+    settings: SearchSettings | None = None
+    history: tuple[float, ...] = field(default=(), repr=False)
+
+    @property
+    def seed(self) -> int | None:
+        return self.settings.seed if self.settings else None
+
+    def to_json(self) -> str:
+        return json.dumps({**asdict(self), "seed": self.seed}, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> HardPrompt:
+        """The result that `to_json` wrote."""
+        fields = json.loads(text)
+        del fields["seed"]
+        settings = fields.pop("settings")
+        if settings:
+            settings = SearchSettings(**{**settings, "blocklist": tuple(settings["blocklist"])})
+        tokens, history = tuple(fields.pop("tokens")), tuple(fields.pop("history"))
+        return cls(**fields, tokens=tokens, history=history, settings=settings)

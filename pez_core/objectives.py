@@ -1,0 +1,71 @@
+"""What a prompt is searched for: scores of text features, higher is better, and their weighted sums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .errors import PezError
+
+
+class Objective(Protocol):
+    """A score of candidates by their text features. The loss that PEZ descends is 1 − score."""
+
+    def score(self, features: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Scores (B,) of unit features (B, F). With a generator, on a random mini-batch of the targets."""
+        ...
+
+    def similarity(self, features: Tensor) -> Tensor:
+        """Cosine similarity (B,) to what is sought, all targets counted, without what is repelled."""
+        ...
+
+
+@dataclass(frozen=True)
+class Match:
+    """Mean cosine similarity to target features: of pictures (Wen et al. 2023, section 4) or of a text (section 4.3).
+
+    `targets` is (T, F), unit norm. `batch` targets are drawn per step, as for style (section 4.2); None takes all.
+    """
+
+    targets: Tensor
+    batch: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.targets.ndim != 2 or not len(self.targets):
+            raise PezError("targets are empty; give at least one picture or text.")
+        if not torch.isfinite(self.targets).all():
+            raise PezError("targets hold NaN or infinite features; check the picture and the model that encoded it.")
+
+    def score(self, features: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        targets = self.targets
+        if generator is not None and self.batch is not None and self.batch < len(targets):
+            targets = targets[torch.randperm(len(targets), generator=generator)[: self.batch].to(targets.device)]
+        return features @ targets.mean(0)
+
+    def similarity(self, features: Tensor) -> Tensor:
+        return self.score(features)
+
+
+@dataclass(frozen=True)
+class WeightedSum:
+    """Objectives added up with weights; a negative weight repels."""
+
+    terms: Sequence[tuple[float, Objective]]
+
+    def score(self, features: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return torch.stack([weight * term.score(features, generator) for weight, term in self.terms]).sum(0)
+
+    def similarity(self, features: Tensor) -> Tensor:
+        attracting = [(weight, term) for weight, term in self.terms if weight > 0]
+        total = sum(weight for weight, _ in attracting)
+        return torch.stack([weight * term.similarity(features) for weight, term in attracting]).sum(0) / total
+
+
+def unit(features: Tensor) -> Tensor:
+    """Features (N, F) at unit norm, fp32."""
+    return F.normalize(features.float(), dim=-1)

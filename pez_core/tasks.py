@@ -1,0 +1,106 @@
+"""What people come for: invert, style, distill, concat and score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from torch import Tensor
+
+from .encoder import Encoder
+from .errors import PezError
+from .hard_prompt import HardPrompt, SearchSettings
+from .objectives import Match, Objective, WeightedSum
+from .search import OnStep, search
+from .tower import MAX_PROMPT_TOKENS
+
+STYLE_BATCH = 4
+
+
+def invert(
+    encoder: Encoder,
+    targets: Tensor,
+    settings: SearchSettings = SearchSettings(),
+    avoid: Tensor | None = None,
+    on_step: OnStep | None = None,
+) -> HardPrompt:
+    """Words for what pictures show (Wen et al. 2023, section 4.1). `targets` and `avoid` are unit features (T, F)."""
+    return _searched("invert", encoder, _attract(targets, avoid, settings.batch), settings, on_step)
+
+
+def style(
+    encoder: Encoder,
+    targets: Tensor,
+    settings: SearchSettings = SearchSettings(),
+    avoid: Tensor | None = None,
+    on_step: OnStep | None = None,
+) -> HardPrompt:
+    """Words for what pictures share (section 4.2): each step sees a random few of them, 4 unless settings say."""
+    batch = settings.batch or STYLE_BATCH
+    return _searched("style", encoder, _attract(targets, avoid, batch), settings, on_step)
+
+
+def distill(
+    encoder: Encoder,
+    prompt: str,
+    settings: SearchSettings = SearchSettings(),
+    ratio: float | None = None,
+    on_step: OnStep | None = None,
+) -> HardPrompt:
+    """A shorter prompt with the features of a long one: L = 1 − Sim(f(P_target), f(P)) (section 4.3).
+
+    With `ratio` the length is that share of the prompt's tokens, at least 1, in place of `settings.tokens`. A prompt of
+    more than 75 tokens is read in windows of 75, as ComfyUI reads it, and the short one is to be near to all of them.
+
+    Raises PezError for an empty prompt, a ratio outside 0 to 1, and a share that is itself over 75 tokens.
+    """
+    tokens = encoder.vocabulary.encode(prompt)
+    if not tokens:
+        raise PezError("prompt to distill is empty; write the text that is to be shortened.")
+    if ratio is not None:
+        if not 0 < ratio < 1:
+            raise PezError(f"ratio is {ratio}; choose a share of the prompt between 0 and 1, such as 0.3.")
+        settings = replace(settings, tokens=max(1, round(ratio * len(tokens))))
+    windows = [tokens[start : start + MAX_PROMPT_TOKENS] for start in range(0, len(tokens), MAX_PROMPT_TOKENS)]
+    return _searched("distill", encoder, Match(encoder.tower.encode_ids(windows)), settings, on_step)
+
+
+def concat(encoder: Encoder, prompts: Sequence[str], separator: str = " ") -> HardPrompt:
+    """Prompts put together (section 4.2, prompt concatenation); the similarity is the mean one to each of them.
+
+    Raises PezError for fewer than two prompts or an empty one.
+    """
+    if len(prompts) < 2:
+        raise PezError("prompts to concatenate are fewer than two; give at least two.")
+    if not all(prompt.strip() for prompt in prompts):
+        raise PezError("prompts to concatenate include an empty one; write something in it or leave it out.")
+    text = separator.join(prompt.strip() for prompt in prompts)
+    parts = encoder.tower.encode_ids([encoder.vocabulary.encode(prompt) for prompt in prompts])
+    return _scored("concat", encoder, text, Match(parts))
+
+
+def score(encoder: Encoder, text: str, targets: Tensor) -> HardPrompt:
+    """The similarity of a given text to pictures; `targets` are unit features (T, F).
+
+    Raises PezError for an empty text.
+    """
+    if not encoder.vocabulary.encode(text):
+        raise PezError("text to score is empty; write a prompt.")
+    return _scored("score", encoder, text, Match(targets))
+
+
+def _attract(targets: Tensor, avoid: Tensor | None, batch: int | None) -> Objective:
+    match = Match(targets, batch)
+    return match if avoid is None else WeightedSum([(1.0, match), (-0.5, Match(avoid))])
+
+
+def _searched(
+    task: str, encoder: Encoder, objective: Objective, settings: SearchSettings, on_step: OnStep | None
+) -> HardPrompt:
+    found = search(encoder.tower, encoder.vocabulary, objective, settings, on_step)
+    return HardPrompt(task, found.text, found.tokens, found.similarity, encoder.name, settings, found.history)
+
+
+def _scored(task: str, encoder: Encoder, text: str, objective: Objective) -> HardPrompt:
+    similarity = objective.similarity(encoder.encode_text(text)).item()
+    return HardPrompt(task, text, tuple(encoder.vocabulary.encode(text)), similarity, encoder.name)

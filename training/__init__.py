@@ -1,0 +1,1 @@
+"""How the embedded model was made: drawings, captions, training and its evaluation."""

@@ -1,0 +1,184 @@
+"""Measure the embedded model, and write the pictures and features that the tests use.
+
+python -m training.evaluate --packages node_modules --cache drawings.npy --scores scores.json
+python -m training.evaluate --packages node_modules --cache drawings.npy --test-data tests/data
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pez_core import Encoder, load_encoder
+from pez_core.objectives import unit
+from pez_core.pictures import as_pil
+from training.captions import COLOUR_NAMES, STYLE_NAMES, sentence
+from training.drawings import Drawings, load_drawings
+from training.pictures import SEEN_JITTER, UNSEEN_JITTER, Sample, compose
+
+SEED = 1000
+PICTURES = 40
+STYLE_PICTURES = 6
+CHUNK = 256
+
+
+def scores(encoder: Encoder, drawings: Drawings) -> dict[str, dict[str, float]]:
+    """Name and style accuracy on unseen backgrounds and shifts, apart for training concepts and held-out ones."""
+    names = name_features(encoder, drawings)
+    return {
+        "training concepts": _accuracy(encoder, drawings, names, held_out=False),
+        "held-out concepts": _accuracy(encoder, drawings, names, held_out=True),
+        "similarity": _similarities(encoder, drawings),
+    }
+
+
+def name_features(encoder: Encoder, drawings: Drawings) -> Tensor:
+    """Features (styles, concepts, F) of "a STYLE drawing of NAME" for every concept."""
+    names = [concept.name for concept in drawings.concepts]
+    return torch.stack([encode_texts(encoder, [sentence(name, style) for name in names]) for style in STYLE_NAMES])
+
+
+def encode_texts(encoder: Encoder, texts: list[str]) -> Tensor:
+    rows = [encoder.vocabulary.encode(text) for text in texts]
+    return torch.cat([encoder.tower.encode_ids(rows[start : start + CHUNK]) for start in range(0, len(rows), CHUNK)])
+
+
+def encode_pictures(encoder: Encoder, pictures: Tensor) -> Tensor:
+    """Features (N, F) of composed pictures (N, 3, H, W)."""
+    rows = pictures.permute(0, 2, 3, 1)
+    return torch.cat([encoder.encode_images(list(rows[start : start + CHUNK])) for start in range(0, len(rows), CHUNK)])
+
+
+def concept_features(encoder: Encoder, drawings: Drawings, concepts: list[int], draws: int = 4) -> Tensor:
+    """Mean image features (C, F) of concepts, over all styles and `draws` backgrounds like those of training."""
+    generator = torch.Generator().manual_seed(SEED + 1)
+    total = torch.zeros(())
+    for _ in range(draws):
+        for style in range(len(STYLE_NAMES)):
+            sample = _sample(torch.tensor(concepts), style, generator)
+            total = total + encode_pictures(encoder, compose(drawings.pixels, sample, generator, SEEN_JITTER))
+    return unit(total)
+
+
+def _sample(concepts: Tensor, style: int, generator: torch.Generator) -> Sample:
+    colours = torch.randint(len(COLOUR_NAMES), (len(concepts),), generator=generator)
+    return Sample(concepts, torch.full_like(concepts, style), colours)
+
+
+def _accuracy(encoder: Encoder, drawings: Drawings, names: Tensor, held_out: bool) -> dict[str, float]:
+    concepts = torch.tensor([i for i, concept in enumerate(drawings.concepts) if concept.held_out == held_out])
+    generator = torch.Generator().manual_seed(SEED)
+    any_style = unit(names.mean(0))
+    ranks, right_style = [], []
+    for style in range(len(STYLE_NAMES)):
+        sample = _sample(concepts, style, generator)
+        features = encode_pictures(encoder, compose(drawings.pixels, sample, generator, UNSEEN_JITTER))
+        similarity = features @ any_style.T
+        ranks.append((similarity > similarity.gather(1, concepts[:, None])).sum(1))
+        by_style = torch.einsum("nf,snf->ns", features, names[:, concepts])
+        right_style.append(by_style.argmax(1) == style)
+    rank, styles = torch.cat(ranks), torch.cat(right_style)
+    return {
+        "pictures": len(rank),
+        "top-1": (rank < 1).float().mean().item(),
+        "top-5": (rank < 5).float().mean().item(),
+        "style": styles.float().mean().item(),
+    }
+
+
+def _similarities(encoder: Encoder, drawings: Drawings) -> dict[str, float]:
+    pictures, described = _test_pictures(drawings, held_out=False)
+    features = encode_pictures(encoder, pictures)
+    generator = torch.Generator().manual_seed(SEED)
+    allowed = encoder.vocabulary.allowed_ids("all")
+    tokens = allowed[torch.randint(len(allowed), (len(features), 8), generator=generator)]
+    nonsense = encoder.tower.encode_ids(tokens.tolist())
+    captions = encode_texts(encoder, [picture["caption"] for picture in described])
+    return {
+        "random 8-token prompt": (features * nonsense).sum(1).mean().item(),
+        "true caption": (features * captions).sum(1).mean().item(),
+        "caption of another picture": (features * captions.roll(1, 0)).sum(1).mean().item(),
+    }
+
+
+def _test_pictures(drawings: Drawings, held_out: bool, count: int = PICTURES) -> tuple[Tensor, list[dict]]:
+    rng, generator = random.Random(SEED), torch.Generator().manual_seed(SEED)
+    indices = [i for i, concept in enumerate(drawings.concepts) if concept.held_out == held_out]
+    chosen = torch.tensor(rng.sample(indices, count))
+    styles = torch.arange(count) % len(STYLE_NAMES)
+    sample = Sample(chosen, styles, torch.randint(len(COLOUR_NAMES), (count,), generator=generator))
+    return compose(drawings.pixels, sample, generator, UNSEEN_JITTER), _describe(drawings, sample)
+
+
+def _describe(drawings: Drawings, sample: Sample) -> list[dict]:
+    rows = zip(sample.concept.tolist(), sample.style.tolist(), sample.colour.tolist())
+    return [
+        {
+            "concept": drawings.concepts[concept].name,
+            "keywords": list(drawings.concepts[concept].keywords),
+            "style": STYLE_NAMES[style],
+            "caption": sentence(drawings.concepts[concept].name, STYLE_NAMES[style], COLOUR_NAMES[colour]),
+        }
+        for concept, style, colour in rows
+    ]
+
+
+def write_test_data(encoder: Encoder, drawings: Drawings, folder: Path) -> None:
+    """40 pictures on unseen backgrounds, style pictures, and the mean image features of every training concept."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _save("contents", *_test_pictures(drawings, held_out=False), folder)
+    rng, generator = random.Random(SEED + 2), torch.Generator().manual_seed(SEED + 2)
+    seen = [i for i, concept in enumerate(drawings.concepts) if not concept.held_out]
+    for style, name in enumerate(STYLE_NAMES):
+        sample = _sample(torch.tensor(rng.sample(seen, STYLE_PICTURES)), style, generator)
+        _save(
+            f"style-{name}",
+            compose(drawings.pixels, sample, generator, UNSEEN_JITTER),
+            _describe(drawings, sample),
+            folder,
+        )
+    subject = torch.tensor(rng.sample(seen, 1)).expand(len(STYLE_NAMES)).clone()
+    sample = Sample(
+        subject, torch.arange(len(STYLE_NAMES)), torch.full((len(STYLE_NAMES),), COLOUR_NAMES.index("white"))
+    )
+    _save("subject", compose(drawings.pixels, sample, generator, UNSEEN_JITTER), _describe(drawings, sample), folder)
+    features = concept_features(encoder, drawings, seen).half()
+    save_file(
+        {"features": features},
+        folder / "concepts.safetensors",
+        {"names": json.dumps([drawings.concepts[i].name for i in seen])},
+    )
+
+
+def _save(name: str, pictures: Tensor, described: list[dict], folder: Path) -> None:
+    (folder / name).mkdir(exist_ok=True)
+    for index, (picture, facts) in enumerate(zip(pictures, described)):
+        facts["file"] = f"{name}/{index:02d}.png"
+        as_pil(picture.permute(1, 2, 0)).save(folder / facts["file"])
+    (folder / f"{name}.json").write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure the embedded model and write the test data.")
+    parser.add_argument("--packages", type=Path, required=True, help="node_modules with the npm packages")
+    parser.add_argument("--cache", type=Path, required=True, help="the rendered drawings, made if missing")
+    parser.add_argument("--scores", type=Path, help="file for the scores, JSON")
+    parser.add_argument("--test-data", type=Path, help="folder for pictures and features")
+    arguments = parser.parse_args()
+    encoder, drawings = load_encoder(), load_drawings(arguments.packages, arguments.cache)
+    if arguments.test_data:
+        write_test_data(encoder, drawings, arguments.test_data)
+    result = scores(encoder, drawings)
+    print(json.dumps(result, indent=2))
+    if arguments.scores:
+        arguments.scores.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Drawings put on coloured backgrounds, shifted, scaled and turned: the pictures that the model sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from training.captions import COLOUR_NAMES, COLOURS, STYLE_NAMES
+
+SIZE = 64
+MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073])
+STD = torch.tensor([0.26862954, 0.26130258, 0.27577711])
+SEEN_JITTER = (0.0, 20.0)
+UNSEEN_JITTER = (26.0, 42.0)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Which drawings to show: indices of concept, style and background colour, each (N,)."""
+
+    concept: Tensor
+    style: Tensor
+    colour: Tensor
+
+
+def compose(pixels: Tensor, sample: Sample, generator: torch.Generator, jitter: tuple[float, float]) -> Tensor:
+    """Pictures (N, 3, 64, 64) in 0..1. The background is its named colour, off by `jitter` 8-bit steps in some channel.
+
+    Training uses `SEEN_JITTER`; `UNSEEN_JITTER` gives backgrounds that no training picture has.
+    """
+    drawings = pixels[sample.concept, sample.style].float() / 255
+    backgrounds = _backgrounds(sample.colour, generator, jitter)
+    stencil = (sample.style == STYLE_NAMES.index("stencil")).view(-1, 1, 1, 1)
+    dark = (backgrounds.mean(1, keepdim=True) < 0.35)[..., None, None]
+    ink = torch.where(stencil & dark, drawings[:, 3:], drawings[:, :3])
+    drawings = _move(torch.cat([ink, drawings[:, 3:]], 1), generator)
+    return drawings[:, :3] + (1 - drawings[:, 3:]) * backgrounds[..., None, None]
+
+
+def normalise(pictures: Tensor) -> Tensor:
+    """Pictures in 0..1 to what the image tower takes."""
+    return (pictures - MEAN.view(3, 1, 1)) / STD.view(3, 1, 1)
+
+
+def _backgrounds(colour: Tensor, generator: torch.Generator, jitter: tuple[float, float]) -> Tensor:
+    named = torch.tensor([COLOURS[name] for name in COLOUR_NAMES], dtype=torch.float32)[colour]
+    direction = torch.rand(named.shape, generator=generator) * 2 - 1
+    direction = direction / direction.abs().amax(1, keepdim=True)
+    low, high = jitter
+    strength = low + (high - low) * torch.rand(len(named), 1, generator=generator)
+    jittered = named + direction * strength
+    reflected = named - direction * strength
+    outside = (jittered < 0) | (jittered > 255)
+    return torch.where(outside, reflected, jittered).clamp(0, 255) / 255
+
+
+def _move(drawings: Tensor, generator: torch.Generator) -> Tensor:
+    count = len(drawings)
+    scale = 0.72 + 0.26 * torch.rand(count, generator=generator)
+    angle = (torch.rand(count, generator=generator) * 2 - 1) * 0.15
+    shift = (torch.rand(count, 2, generator=generator) * 2 - 1) * (1.04 - scale)[:, None]
+    cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
+    rotation = torch.stack([torch.stack([cos, sin], -1), torch.stack([-sin, cos], -1)], 1)
+    offset = -(rotation @ shift[..., None])
+    grid = F.affine_grid(torch.cat([rotation, offset], 2), [count, 4, SIZE, SIZE], align_corners=False)
+    return F.grid_sample(drawings, grid, align_corners=False)

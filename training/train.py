@@ -1,0 +1,244 @@
+"""Train the embedded model.
+
+    python -m training.train --packages node_modules --out model
+
+`node_modules` holds the npm packages that training/README.md names. A small open_clip model learns from the drawings
+with the contrastive loss of CLIP (Radford et al. 2021, section 2.3) and two additions. Classifier heads over concept,
+style and background, shared by both towers and thrown away afterwards, give a sharper signal per picture than a batch
+of 256 does. Nonsense captions, some of them made by the gradient against the very model that is trained, stand among
+the negatives of every picture, so that a search over prompts finds words rather than noise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from pathlib import Path
+
+import open_clip
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from training.captions import COLOUR_NAMES, STYLE_NAMES, Caption, sample_caption, sample_nonsense, true_tokens
+from training.drawings import Concept, load_drawings
+from training.pictures import MEAN, SEEN_JITTER, SIZE, STD, Sample, compose, normalise
+
+SEED = 20
+BATCH = 256
+LONG_BATCH = 64
+NONSENSE = 64
+ADVERSARIAL = 32
+ADVERSARIAL_TOKENS = 8
+ADVERSARIAL_VOCABULARY = 6000
+LONG_EVERY = 8
+PEAK_LEARNING_RATE = 2e-3
+WEIGHT_DECAY = 0.05
+WARM_UP_STEPS = 100
+START, END = 49406, 49407
+HEADS_WEIGHT = 0.5
+LOG_SCALE_LIMIT = 4.0
+
+MODEL_CONFIG = {
+    "embed_dim": 256,
+    "vision_cfg": {"image_size": SIZE, "layers": [1, 1, 2, 1], "width": 24, "patch_size": None},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 192, "heads": 3, "layers": 3},
+}
+PREPROCESS_CONFIG = {"mean": MEAN.tolist(), "std": STD.tolist(), "interpolation": "bicubic", "resize_mode": "shortest"}
+
+
+class Heads(nn.Module):
+    """Linear classifiers of unit features, for concept, style and background; shared by pictures and captions."""
+
+    def __init__(self, width: int, concepts: int) -> None:
+        super().__init__()
+        sizes = {"concept": concepts, "style": len(STYLE_NAMES), "colour": len(COLOUR_NAMES)}
+        self.classifiers = nn.ModuleDict({name: nn.Linear(width, size) for name, size in sizes.items()})
+
+    def loss(self, features: Tensor, sample: Sample, stated: dict[str, Tensor]) -> Tensor:
+        total = features.new_zeros(())
+        for name, classifier in self.classifiers.items():
+            loss = F.cross_entropy(classifier(features * 16), getattr(sample, name), reduction="none")
+            total = total + (loss * stated[name]).sum() / stated[name].sum().clamp(min=1)
+        return total
+
+
+def encode_tokens(model: nn.Module, captions: list[tuple[int, ...]]) -> Tensor:
+    """Unit text features (N, F) of captions, padded to the longest of the batch only."""
+    ids, ends = _pad(captions)
+    return encode_embeddings(model, model.token_embedding(ids.to(model.positional_embedding.device)), ends)
+
+
+def encode_embeddings(model: nn.Module, embeddings: Tensor, ends: Tensor) -> Tensor:
+    """Unit text features (N, F) of token embeddings (N, L, D), pooled at the positions `ends` (N,)."""
+    length = embeddings.shape[1]
+    states = embeddings + model.positional_embedding[:length]
+    states = model.ln_final(model.transformer(states, attn_mask=model.attn_mask[:length, :length]))
+    pooled = states[torch.arange(len(states)), ends] @ model.text_projection
+    return F.normalize(pooled, dim=-1)
+
+
+def adversarial_captions(model: nn.Module, pictures: Tensor, true: list[set[int]], generator: torch.Generator) -> list:
+    """One step of gradient-guided token choice (HotFlip) per picture, from random tokens, true words left out."""
+    count = len(pictures)
+    device = pictures.device
+    random_ids = torch.randint(0, START, (count, ADVERSARIAL_TOKENS), generator=generator)
+    ids = torch.cat([torch.full((count, 1), START), random_ids, torch.full((count, 1), END)], 1).to(device)
+    embeddings = model.token_embedding(ids).detach().requires_grad_(True)
+    ends = torch.full((count,), ADVERSARIAL_TOKENS + 1)
+    similarity = (encode_embeddings(model, embeddings, ends) * pictures).sum()
+    (gradient,) = torch.autograd.grad(similarity, embeddings)
+    choice = torch.randint(0, START, (ADVERSARIAL_VOCABULARY,), generator=generator)
+    with torch.no_grad():
+        gain = gradient[:, 1:-1] @ model.token_embedding.weight[choice.to(device)].T
+    found = choice[gain.argmax(-1).cpu()].tolist()
+    return [
+        tuple(new if new not in words else old for new, old in zip(row, before))
+        for row, before, words in zip(found, random_ids.tolist(), true)
+    ]
+
+
+def training_loss(
+    model: nn.Module,
+    heads: Heads,
+    pictures: Tensor,
+    sample: Sample,
+    captions: list[Caption],
+    nonsense: list,
+    true: list[set[int]],
+    generator: torch.Generator,
+) -> dict[str, Tensor]:
+    device = pictures.device
+    image = F.normalize(model.visual(normalise(pictures).to(memory_format=torch.channels_last)), dim=-1)
+    count = len(captions)
+    fooled = adversarial_captions(model, image[:ADVERSARIAL].detach(), true[:ADVERSARIAL], generator)
+    text = encode_tokens(model, [caption.ids for caption in captions])
+    false = encode_tokens(model, nonsense + fooled)
+    scale = model.logit_scale.clamp(max=LOG_SCALE_LIMIT).exp()
+    targets = torch.arange(count, device=device)
+    by_picture = F.cross_entropy(scale * image[:count] @ torch.cat([text, false]).T, targets)
+    by_caption = F.cross_entropy(scale * text @ image.T, targets)
+    head = Sample(*(field[:count].to(device) for field in (sample.concept, sample.style, sample.colour)))
+    whole = Sample(*(field.to(device) for field in (sample.concept, sample.style, sample.colour)))
+    seen = {name: torch.ones(len(image), device=device) for name in heads.classifiers}
+    stated = {
+        name: torch.tensor([float(getattr(caption, f"names_{name}")) for caption in captions], device=device)
+        for name in heads.classifiers
+    }
+    return {
+        "contrast": (by_picture + by_caption) / 2,
+        "image heads": HEADS_WEIGHT * heads.loss(image, whole, seen),
+        "text heads": HEADS_WEIGHT * heads.loss(text, head, stated),
+    }
+
+
+def train(packages: Path, out: Path, steps: int, device: str) -> None:
+    torch.manual_seed(SEED)
+    rng, generator = random.Random(SEED), torch.Generator().manual_seed(SEED)
+    out.mkdir(parents=True, exist_ok=True)
+    drawings = load_drawings(packages, out / "drawings.npy")
+    seen = [index for index, concept in enumerate(drawings.concepts) if not concept.held_out]
+    pixels, concepts = drawings.pixels[seen], [drawings.concepts[index] for index in seen]
+    model = open_clip.CLIP(**MODEL_CONFIG).to(device, memory_format=torch.channels_last)
+    heads = Heads(MODEL_CONFIG["embed_dim"], len(concepts)).to(device)
+    modules = nn.ModuleDict({"model": model, "heads": heads})
+    optimiser = torch.optim.AdamW(_groups(modules), lr=PEAK_LEARNING_RATE, fused=True, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, PEAK_LEARNING_RATE, total_steps=steps + 1, pct_start=WARM_UP_STEPS / steps, cycle_momentum=False
+    )
+    first = _resume(out, modules, optimiser, schedule)
+    rng.seed(SEED + first)
+    generator.manual_seed(SEED + first)
+    start = time.monotonic()
+    for step in range(first, steps):
+        sample, captions = _batch(concepts, rng, generator, long=step % LONG_EVERY == LONG_EVERY - 1)
+        true = [_true(concepts, sample, index) for index in range(ADVERSARIAL)]
+        nonsense = sample_nonsense(captions, NONSENSE, MODEL_CONFIG["text_cfg"]["vocab_size"], rng)
+        pictures = compose(pixels, sample, generator, SEEN_JITTER).to(device)
+        losses = training_loss(model, heads, pictures, sample, captions, nonsense, true, generator)
+        optimiser.zero_grad()
+        sum(losses.values()).backward()
+        nn.utils.clip_grad_norm_(modules.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        if step % 25 == 0:
+            parts = "  ".join(f"{name} {loss.item():.3f}" for name, loss in losses.items())
+            print(f"{step:5d}  {time.monotonic() - start:6.0f} s  {parts}", flush=True)
+        if (step + 1) % 250 == 0 or step + 1 == steps:
+            _checkpoint(out, modules, optimiser, schedule, step + 1)
+    save_model(model, out)
+
+
+def save_model(model: nn.Module, out: Path) -> None:
+    """Write an ordinary open_clip folder: configuration and fp16 weights."""
+    weights = {name: value.half() if value.is_floating_point() else value for name, value in model.state_dict().items()}
+    save_file({name: value.contiguous() for name, value in weights.items()}, out / "open_clip_model.safetensors")
+    config = {"model_cfg": MODEL_CONFIG, "preprocess_cfg": PREPROCESS_CONFIG}
+    (out / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _batch(concepts: list[Concept], rng: random.Random, generator: torch.Generator, long: bool):
+    sample = Sample(
+        *(
+            torch.randint(0, size, (BATCH,), generator=generator)
+            for size in (len(concepts), len(STYLE_NAMES), len(COLOUR_NAMES))
+        )
+    )
+    rows = list(zip(sample.concept.tolist(), sample.style.tolist(), sample.colour.tolist()))
+    captions = [
+        sample_caption(concepts[concept], STYLE_NAMES[style], COLOUR_NAMES[colour], rng, long)
+        for concept, style, colour in rows[: LONG_BATCH if long else BATCH]
+    ]
+    return sample, captions
+
+
+def _true(concepts: list[Concept], sample: Sample, index: int) -> set[int]:
+    style, colour = STYLE_NAMES[sample.style[index]], COLOUR_NAMES[sample.colour[index]]
+    return true_tokens(concepts[sample.concept[index]], style, colour)
+
+
+def _pad(captions: list[tuple[int, ...]]) -> tuple[Tensor, Tensor]:
+    longest = max(map(len, captions)) + 2
+    rows = [[START, *ids, END] + [0] * (longest - len(ids) - 2) for ids in captions]
+    return torch.tensor(rows), torch.tensor([len(ids) + 1 for ids in captions])
+
+
+def _groups(modules: nn.Module) -> list[dict]:
+    decayed = [p for p in modules.parameters() if p.ndim >= 2]
+    return [
+        {"params": decayed, "weight_decay": WEIGHT_DECAY},
+        {"params": [p for p in modules.parameters() if p.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def _checkpoint(out: Path, modules: nn.Module, optimiser, schedule, step: int) -> None:
+    state = {"optimiser": optimiser.state_dict(), "schedule": schedule.state_dict(), "step": step}
+    torch.save(state, out / "training_state.pt")
+    save_file({name: value.contiguous() for name, value in modules.state_dict().items()}, out / "training.safetensors")
+
+
+def _resume(out: Path, modules: nn.Module, optimiser, schedule) -> int:
+    if not (out / "training_state.pt").exists():
+        return 0
+    modules.load_state_dict(load_file(out / "training.safetensors"))
+    state = torch.load(out / "training_state.pt", weights_only=True)
+    optimiser.load_state_dict(state["optimiser"])
+    schedule.load_state_dict(state["schedule"])
+    return state["step"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train the embedded model; run again to go on after a break.")
+    parser.add_argument("--packages", type=Path, required=True, help="node_modules with the npm packages")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the model and its checkpoints")
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    arguments = parser.parse_args()
+    train(arguments.packages, arguments.out, arguments.steps, arguments.device)
+
+
+if __name__ == "__main__":
+    main()
