@@ -11,7 +11,7 @@ from .tower import MAX_PROMPT_TOKENS
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """Settings of a search; the defaults are the published ones (Wen et al. 2023, section 4.1), words only.
+    """Settings of a search; the defaults are the published ones (Wen et al. 2023, section 4), words only.
 
     `tokens` is the length of the learned prompt, without `prefix` and `suffix`, which stand around it unchanged.
     `batch` targets are drawn per step (None: all). `time_budget` is in seconds (None: no limit).

@@ -27,9 +27,9 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class Match:
-    """Mean cosine similarity to target features: of pictures (Wen et al. 2023, section 4) or of a text (section 4.3).
+    """Mean cosine similarity to target features: of pictures or of a text (Wen et al. 2023, section 4).
 
-    `targets` is (T, F), unit norm. `batch` targets are drawn per step, as for style (section 4.2); None takes all.
+    `targets` is (T, F), unit norm. `batch` targets are drawn per step, as for style; None takes all.
     """
 
     targets: Tensor

@@ -70,7 +70,7 @@ def _concepts(packages: Path, icon_sets: dict[str, dict]) -> list[Concept]:
         hexcode = entry["hexcode"].lower()
         icon = flat_names.get(hexcode) or flat_names.get(hexcode.replace("-fe0f", ""))
         if icon and all(icon in icons["icons"] for icons in icon_sets.values()):
-            found.append((_plain(entry["label"]), tuple(_plain(tag) for tag in entry.get("tags", [])), icon))
+            found.append((_plain(entry["label"]), tuple(filter(None, map(_plain, entry.get("tags", [])))), icon))
     held_out = set(random.Random(HELD_OUT_SEED).sample(range(len(found)), HELD_OUT_CONCEPTS))
     return [Concept(*fields, held_out=index in held_out) for index, fields in enumerate(found)]
 
