@@ -35,7 +35,7 @@ def style(
     avoid: Tensor | None = None,
     on_step: OnStep | None = None,
 ) -> HardPrompt:
-    """Words for what pictures share (section 4, Style Transfer): each step sees a random few of them, 4 unless settings say."""
+    """Words for what pictures share (section 4, Style Transfer): each step sees `settings.batch` of them, or 4."""
     batch = settings.batch or STYLE_BATCH
     return _searched("style", encoder, _attract(targets, avoid, batch), settings, on_step)
 
@@ -47,7 +47,7 @@ def distill(
     ratio: float | None = None,
     on_step: OnStep | None = None,
 ) -> HardPrompt:
-    """A shorter prompt with the features of a long one: L = 1 − Sim(f(P_target), f(P)) (section 4, Prompt Distillation).
+    """A shorter prompt with a long one's features: L = 1 − Sim(f(P_target), f(P)) (section 4, Prompt Distillation).
 
     With `ratio` the length is that share of the prompt's tokens, at least 1, in place of `settings.tokens`. A prompt of
     more than 75 tokens is read in windows of 75, as ComfyUI reads it, and the short one is to be near to all of them.

@@ -1,0 +1,45 @@
+"""A ComfyUI server with this pack, the probe nodes and random CLIP files; skipped where no ComfyUI is found."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+from model_files import write_clip_l, write_vit_h, write_vit_l  # noqa: E402
+from server import REPOSITORY, Server, comfyui_path  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    checkout = comfyui_path()
+    if checkout is None:
+        pytest.skip("no ComfyUI: set COMFYUI_PATH, or check it out at ~/ComfyUI")
+    if importlib.util.find_spec("aiohttp") is None:
+        pytest.skip("ComfyUI's requirements are not installed")
+    base = tmp_path_factory.mktemp("comfyui")
+    _furnish(base)
+    running = Server(checkout, base)
+    yield running
+    running.stop()
+
+
+def _furnish(base: Path) -> None:
+    for name in ("custom_nodes", "input", "output", "models/text_encoders", "models/clip_vision", "models/checkpoints"):
+        (base / name).mkdir(parents=True)
+    (base / "custom_nodes" / "ComfyUI-PEZ").symlink_to(REPOSITORY)
+    (base / "custom_nodes" / "probe").symlink_to(HERE / "probe")
+    write_clip_l(base / "models/text_encoders/clip_l.safetensors")
+    write_clip_l(base / "models/text_encoders/no_projection.safetensors", projection=False)
+    write_vit_l(base / "models/clip_vision/vit_l.safetensors")
+    write_vit_h(base / "models/clip_vision/vit_h.safetensors")
+    (base / "models/text_encoders/broken.safetensors").write_bytes(b"\xff" * 100)
+    for picture in sorted((HERE.parent / "data" / "contents").glob("*.png"))[:4]:
+        shutil.copy(picture, base / "input")

@@ -1,0 +1,246 @@
+"""Every node, queued over the HTTP API of a real server."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from server import error_of
+
+SEARCH = {"steps": 4, "seed": 1, "candidates": 2}
+CLIP = {"class_type": "CLIPLoader", "inputs": {"clip_name": "clip_l.safetensors", "type": "stable_diffusion"}}
+BARE_CLIP = {
+    "class_type": "CLIPLoader",
+    "inputs": {"clip_name": "no_projection.safetensors", "type": "stable_diffusion"},
+}
+VISION = {"class_type": "CLIPVisionLoader", "inputs": {"clip_name": "vit_l.safetensors"}}
+WRONG_VISION = {"class_type": "CLIPVisionLoader", "inputs": {"clip_name": "vit_h.safetensors"}}
+EMBEDDED = {"class_type": "PEZLoadEncoder", "inputs": {"model": "embedded", "pretrained": ""}}
+PICTURE = {"class_type": "LoadImage", "inputs": {"image": "00.png"}}
+OTHER_PICTURE = {"class_type": "LoadImage", "inputs": {"image": "01.png"}}
+
+
+def node(kind: str, **inputs: Any) -> dict[str, Any]:
+    return {"class_type": kind, "inputs": inputs}
+
+
+def show(source: str, output: int) -> dict[str, Any]:
+    return node("PreviewAny", source=[source, output])
+
+
+def invert_on_clip(**changes: Any) -> dict[str, Any]:
+    """Picture → prompt on the CLIP that ComfyUI loaded."""
+    inputs = {"image": ["picture", 0], "prompt_length": 6, "clip": ["clip", 0], "clip_vision": ["vision", 0], **SEARCH}
+    return {
+        "clip": CLIP,
+        "vision": VISION,
+        "picture": PICTURE,
+        "pez": node("PEZImageToHardPrompt", **{**inputs, **changes}),
+        "text": show("pez", 0),
+        "similarity": show("pez", 2),
+    }
+
+
+def invert_on_embedded(**changes: Any) -> dict[str, Any]:
+    inputs = {"image": ["picture", 0], "prompt_length": 6, "encoder": ["encoder", 0], **SEARCH, **changes}
+    return {
+        "encoder": EMBEDDED,
+        "picture": PICTURE,
+        "pez": node("PEZImageToHardPrompt", **inputs),
+        "text": show("pez", 0),
+    }
+
+
+def failure(server, graph: dict[str, Any]) -> str:
+    with pytest.raises(RuntimeError) as error:
+        server.run(graph)
+    return str(error.value)
+
+
+def test_the_six_nodes_are_there_with_a_tooltip_on_every_input(server):
+    nodes = server.get("/object_info")
+    ours = {name: info for name, info in nodes.items() if name.startswith("PEZ")}
+    assert set(ours) == {
+        "PEZImageToHardPrompt", "PEZPromptDistill", "PEZPromptConcat",
+        "PEZStyleExtract", "PEZLoadEncoder", "PEZSearchSettings",
+    }  # fmt: skip
+    for info in ours.values():
+        assert info["category"] == "PEZ"
+        inputs = {**info["input"].get("required", {}), **info["input"].get("optional", {})}
+        assert all(spec[1].get("tooltip") for spec in inputs.values())
+    for name in ("PEZImageToHardPrompt", "PEZPromptDistill", "PEZPromptConcat", "PEZStyleExtract"):
+        assert ours[name]["output"][:3] == ["STRING", "CONDITIONING", "FLOAT"]
+        assert ours[name]["output_name"][:3] == ["prompt", "conditioning", "similarity"]
+    assert ours["PEZImageToHardPrompt"]["input"]["required"]["seed"][1]["control_after_generate"]
+
+
+@pytest.mark.parametrize("token_filter", ["ascii words", "all"])
+def test_similarity_and_conditioning_are_what_comfyui_makes_of_the_text(server, token_filter):
+    graph = invert_on_clip(settings=["settings", 0], steps=8)
+    graph["settings"] = node(
+        "PEZSearchSettings", learning_rate=0.1, weight_decay=0.1, token_filter=token_filter,
+        blocklist="", prefix="", suffix="", time_budget=0.0,
+    )  # fmt: skip
+    graph["probe"] = node(
+        "ProbeSimilarity", clip=["clip", 0], clip_vision=["vision", 0], image=["picture", 0],
+        conditioning=["pez", 1], text=["pez", 0], reported=["pez", 2],
+    )  # fmt: skip
+    shown = server.run(graph)
+    recomputed, reported, text, same_conditioning, weights = shown["probe"]
+    assert text == shown["text"][0] and text
+    assert recomputed == pytest.approx(reported, abs=0.005)
+    assert same_conditioning is True
+    assert weights == [1.0]
+
+
+def test_no_weight_changes(server):
+    def fingerprint(nonce: int) -> str:
+        probe = node("ProbeFingerprint", clip=["clip", 0], clip_vision=["vision", 0], nonce=nonce)
+        return server.run({"clip": CLIP, "vision": VISION, "probe": probe})["probe"][0]
+
+    before = fingerprint(1)
+    server.run(invert_on_clip(seed=11))
+    assert fingerprint(2) == before
+
+
+def test_the_same_seed_gives_the_same_prompt_and_is_not_run_again(server):
+    first = server.run(invert_on_clip(seed=21))
+    graph = invert_on_clip(seed=21)
+    record = server.finish(server.queue(graph))
+    cached = next(details["nodes"] for kind, details in record["status"]["messages"] if kind == "execution_cached")
+    assert "pez" in cached
+    again = server.run(invert_on_clip(seed=22, steps=3))
+    assert first["text"][0] and again["text"][0] != first["text"][0]
+
+
+def test_distill_keeps_at_most_the_tokens_asked_for(server):
+    text = "a very long prompt about (a castle:1.3) on a hill above the sea at dusk with birds"
+    graph = {
+        "clip": CLIP,
+        "pez": node("PEZPromptDistill", text=text, ratio=0.3, target_length=0, clip=["clip", 0], **SEARCH),
+        "text": show("pez", 0),
+        "tokens": show("pez", 3),
+    }
+    shown = server.run(graph)
+    assert shown["text"][0] and 1 <= int(shown["tokens"][0]) <= 6
+    graph["pez"]["inputs"]["target_length"] = 2
+    assert int(server.run(graph)["tokens"][0]) <= 2
+
+
+def test_distill_does_without_the_projection_but_pictures_do_not(server):
+    text = "a castle on a hill above the sea"
+    distill = node("PEZPromptDistill", text=text, ratio=0.5, target_length=0, clip=["clip", 0], **SEARCH)
+    shown = server.run({"clip": BARE_CLIP, "pez": distill, "similarity": show("pez", 2)})
+    assert 0 < float(shown["similarity"][0]) <= 1.0001
+    message = failure(server, invert_on_clip(seed=31) | {"clip": BARE_CLIP})
+    assert "clip has no text_projection for clip_l" in message and "projection_file" in message
+
+
+def test_a_projection_file_stands_in(server):
+    with_file = invert_on_clip(seed=41, projection_file="text_encoders/clip_l.safetensors") | {"clip": BARE_CLIP}
+    assert server.run(with_file)["text"] == server.run(invert_on_clip(seed=41))["text"]
+    message = failure(server, invert_on_clip(projection_file="clip_vision/vit_l.safetensors") | {"clip": BARE_CLIP})
+    assert "has no text_projection of width 768" in message
+    message = failure(server, invert_on_clip(projection_file="text_encoders/broken.safetensors") | {"clip": BARE_CLIP})
+    assert "cannot be read" in message
+
+
+def test_concat_takes_two_to_eight_prompts(server):
+    strings = {f"s{i}": node("PrimitiveString", value=f"word{i}") for i in range(1, 9)}
+    for count in (2, 8):
+        prompts = {f"prompt_{i}": [f"s{i}", 0] for i in range(1, count + 1)}
+        pez = node("PEZPromptConcat", separator=", ", clip=["clip", 0], **prompts)
+        shown = server.run({"clip": CLIP, **strings, "pez": pez, "text": show("pez", 0), "similarity": show("pez", 2)})
+        assert shown["text"][0] == ", ".join(f"word{i}" for i in range(1, count + 1))
+        assert 0 < float(shown["similarity"][0]) <= 1.0001
+
+
+def test_style_puts_the_subject_before_the_words(server):
+    pez = node(
+        "PEZStyleExtract", images=["picture", 0], images_2=["other", 0], subject="a cat", prompt_length=4,
+        clip=["clip", 0], clip_vision=["vision", 0], **SEARCH,
+    )  # fmt: skip
+    encode = node("CLIPTextEncode", clip=["clip", 0], text=["joined", 0])
+    joined = node("StringConcatenate", string_a="a cat", string_b=["pez", 0], delimiter=" ")
+    graph = {"clip": CLIP, "vision": VISION, "picture": PICTURE, "other": OTHER_PICTURE, "pez": pez}
+    graph |= {"joined": joined, "encode": encode, "text": show("pez", 0)}
+    graph["ours"], graph["comfyui"] = show("pez", 1), show("encode", 0)
+    shown = server.run(graph)
+    assert shown["text"][0] and shown["ours"] == shown["comfyui"]
+
+
+def test_the_embedded_encoder_needs_no_clip(server):
+    assert server.run(invert_on_embedded())["text"][0]
+    graph = invert_on_embedded(seed=2) | {"conditioning": show("pez", 1)}
+    assert "conditioning needs a CLIP" in failure(server, graph)
+
+
+def test_settings_reach_the_search(server):
+    graph = invert_on_embedded(settings=["settings", 0], steps=20)
+    graph["settings"] = node(
+        "PEZSearchSettings", learning_rate=0.1, weight_decay=0.1, token_filter="ascii words",
+        blocklist="red, blue\ngreen", prefix="a drawing of", suffix="in colour", time_budget=60.0,
+    )  # fmt: skip
+    (text,) = server.run(graph)["text"]
+    assert text.startswith("a drawing of ") and text.endswith(" in colour")
+
+
+@pytest.mark.parametrize(
+    ("graph", "message"),
+    [
+        (
+            invert_on_clip() | {"vision": WRONG_VISION},
+            "clip_vision gives features of width 1024, but clip has clip_l (768)",
+        ),
+        (invert_on_embedded(image=["nan", 0]) | {"nan": node("ProbeNoisyImage")}, "picture holds NaN"),
+        (
+            {
+                "e": EMBEDDED,
+                "pez": node("PEZPromptDistill", text=" ", ratio=0.3, target_length=0, encoder=["e", 0], **SEARCH),
+                "text": show("pez", 0),
+            },
+            "prompt to distill is empty",
+        ),
+        (
+            {"e": node("PEZLoadEncoder", model="ViT-X", pretrained=""), "text": show("e", 0)},
+            "model 'ViT-X' is unknown",
+        ),
+        (
+            {"e": node("PEZLoadEncoder", model="ViT-L-14", pretrained="../x.safetensors"), "text": show("e", 0)},
+            "is not a tag",
+        ),
+    ],
+)
+def test_bad_input_gets_one_clear_sentence(server, graph, message):
+    error = failure(server, graph)
+    assert message in error and "PezError" in error and error.strip().count("\n") == 0
+
+
+def test_nothing_connected_says_what_to_connect(server):
+    graph = invert_on_clip()
+    del graph["pez"]["inputs"]["clip"]
+    assert "clip is not connected" in failure(server, graph)
+    graph = invert_on_clip()
+    del graph["pez"]["inputs"]["clip_vision"]
+    assert "clip_vision is not connected" in failure(server, graph)
+
+
+def test_lengths_outside_the_context_are_refused_before_running(server):
+    for length in (0, 76):
+        with pytest.raises(ValueError, match="prompt_length"):
+            server.queue(invert_on_clip(prompt_length=length))
+
+
+def test_cancel_stops_at_once_and_leaves_everything_as_it_was(server):
+    expected = server.run(invert_on_clip(seed=51))
+    identity = server.queue(invert_on_clip(seed=52, steps=100_000))
+    time.sleep(8)
+    assert server.get("/queue")["queue_running"], "the search should still run when it is cancelled"
+    server.post("/interrupt", {})
+    record = server.finish(identity, seconds=20)
+    assert error_of(record) == "execution_interrupted"
+    assert (
+        server.run(invert_on_clip(seed=51, steps=4, candidates=2) | {"extra": show("pez", 0)})["text"]
+        == expected["text"]
+    )

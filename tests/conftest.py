@@ -1,0 +1,49 @@
+"""Parts that many tests share: the embedded model, and the pictures with what is true of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+
+from pez_core import Encoder, load_encoder, open_pictures
+
+DATA = Path(__file__).parent / "data"
+
+
+class Pictures(NamedTuple):
+    """Pictures, their features (N, F), and for each a dict with concept, keywords, style, caption and file."""
+
+    features: torch.Tensor
+    facts: list[dict]
+
+
+@pytest.fixture(scope="session")
+def encoder() -> Encoder:
+    return load_encoder()
+
+
+@pytest.fixture(scope="session")
+def load_pictures(encoder: Encoder) -> Callable[[str], Pictures]:
+    """Pictures by the name of their folder in tests/data."""
+
+    def load(name: str) -> Pictures:
+        facts = json.loads((DATA / f"{name}.json").read_text(encoding="utf-8"))
+        return Pictures(encoder.encode_images(open_pictures([DATA / fact["file"] for fact in facts])), facts)
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def contents(load_pictures: Callable[[str], Pictures]) -> Pictures:
+    """40 pictures of training concepts on backgrounds that training never showed."""
+    return load_pictures("contents")
+
+
+@pytest.fixture
+def picture_file() -> Path:
+    return DATA / "contents" / "00.png"

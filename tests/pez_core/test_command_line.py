@@ -1,0 +1,78 @@
+"""python -m pez_core, as people run it."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pez_core import HardPrompt
+from pez_core.command_line import main
+
+QUICK = ["--tokens", "4", "--steps", "20"]
+
+
+def run(capsys, *arguments):
+    code = main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_invert_prints_the_prompt_and_ten_plain_lines_of_progress(capsys, picture_file):
+    code, out, err = run(capsys, "invert", picture_file, *QUICK)
+    text, similarity = out.splitlines()
+    assert code == 0 and text and similarity.startswith("similarity 0.")
+    assert err.count("\n") == 10 and err.startswith("step 2/20")
+
+
+def test_json_holds_the_whole_result(capsys, picture_file):
+    code, out, _ = run(capsys, "invert", picture_file, *QUICK, "--json", "--seed", "3", "--block", "cat")
+    result = HardPrompt.from_json(out)
+    assert code == 0 and len(result.history) == 20
+    assert (result.task, result.seed, result.settings.blocklist) == ("invert", 3, ("cat",))
+
+
+def test_every_command_runs(capsys, picture_file):
+    _, distilled, _ = run(capsys, "distill", "one two three four five six", "--ratio", "0.5", "--steps", "5", "--json")
+    assert json.loads(distilled)["settings"]["tokens"] == 3
+    other = picture_file.with_name("01.png")
+    for command in (["style", picture_file, other, *QUICK], ["concat", "a", "b"], ["score", "a cat", picture_file]):
+        code, out, _ = run(capsys, *command)
+        assert code == 0 and "similarity" in out
+
+
+def test_avoid_takes_pictures(capsys, picture_file):
+    code, out, _ = run(capsys, "invert", picture_file, *QUICK, "--avoid", picture_file.with_name("01.png"))
+    assert code == 0 and out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["invert", "gone.png"], "picture 'gone.png' does not exist"),
+        (["invert", "{picture}", "--tokens", "0"], "prompt length is 0"),
+        (["invert", "{picture}", "--tokens", "76"], "prompt length is 76"),
+        (["invert", "{picture}", "--model", "ViT-X"], "model 'ViT-X' is unknown"),
+        (["distill", ""], "prompt to distill is empty"),
+        (["distill", "some words", "--ratio", "2"], "ratio is 2.0"),
+        (["concat", "one"], "fewer than two"),
+        (["score", "", "{picture}"], "text to score is empty"),
+    ],
+)
+def test_bad_input_gets_one_clear_sentence(capsys, picture_file, arguments, message):
+    code, out, err = run(capsys, *(argument.format(picture=picture_file) for argument in arguments))
+    assert code == 2 and not out
+    assert err.startswith(f"pez_core: {message}") and err.count("\n") == 1
+
+
+def test_ctrl_c_keeps_and_prints_the_best_so_far(picture_file):
+    command = [sys.executable, "-m", "pez_core", "invert", str(picture_file), "--steps", "20000", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while "step" not in process.stderr.readline():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    result = HardPrompt.from_json(out)
+    assert process.returncode == 0 and result.text and len(result.history) < 20_000

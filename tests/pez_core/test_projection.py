@@ -1,0 +1,28 @@
+"""Projection: the nearest allowed embedding by cosine."""
+
+import torch
+import torch.nn.functional as F
+
+from pez_core.projection import Projection
+
+embeddings = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+allowed = torch.arange(0, 50, 3)
+
+
+def test_it_finds_the_nearest_allowed_embedding():
+    iterate = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(1))
+    ids = Projection(embeddings, allowed)(iterate)
+    for point, found in zip(iterate.reshape(-1, 8), ids.reshape(-1)):
+        cosines = F.cosine_similarity(point[None], embeddings[allowed])
+        assert found == allowed[cosines.argmax()]
+
+
+def test_an_allowed_embedding_projects_onto_itself_at_any_length():
+    ids = Projection(embeddings, allowed)(embeddings[allowed][None] * 7)
+    assert ids[0].tolist() == allowed.tolist()
+
+
+def test_random_ids_are_allowed_and_follow_the_seed():
+    projection = Projection(embeddings, allowed)
+    first, second = (projection.random_ids((4, 6), torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(first, second) and set(first.flatten().tolist()) <= set(allowed.tolist())

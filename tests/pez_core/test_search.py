@@ -1,0 +1,141 @@
+"""The PEZ loop: as published, repeatable, stoppable, and honest about the text that it returns."""
+
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from pez_core import PezError, SearchSettings
+from pez_core.objectives import Match
+from pez_core.projection import Projection
+from pez_core.search import search
+
+QUICK = SearchSettings(tokens=6, steps=25, candidates=3, seed=5)
+
+
+def find(encoder, target, settings=QUICK, on_step=None):
+    return search(encoder.tower, encoder.vocabulary, Match(target), settings, on_step)
+
+
+@pytest.fixture(scope="module")
+def target(contents):
+    return contents.features[:1]
+
+
+def test_it_follows_algorithm_1_written_out_plainly(encoder, target, monkeypatch):
+    """Gradient at the projection, AdamW step on the iterate, more positions than are needed: the same ids at each step."""
+    settings = replace(QUICK, candidates=1, token_filter="all")
+    tower, allowed = encoder.tower, encoder.vocabulary.allowed_ids("all")
+    start = Projection(tower.embeddings, allowed).random_ids((1, 6), torch.Generator().manual_seed(5))
+    prompt = tower.embeddings[start].clone().requires_grad_(True)
+    optimiser = torch.optim.AdamW([prompt], lr=0.1, weight_decay=0.1)
+    table = tower.embeddings[allowed]
+    expected = []
+    for _ in range(settings.steps):
+        cosines = (
+            torch.nn.functional.normalize(prompt.detach(), dim=-1) @ torch.nn.functional.normalize(table, dim=-1).T
+        )
+        ids = allowed[cosines.argmax(-1)]
+        expected.append(ids[0].tolist())
+        projected = tower.embeddings[ids].clone().requires_grad_(True)
+        before = tower.embeddings[torch.tensor([[tower.start_id]])]
+        after = tower.embeddings[torch.full((1, 70), tower.end_id)]
+        features = tower.encode(torch.cat([before, projected, after], 1), torch.tensor([7]))
+        loss = 1 - (features @ target.T).mean()
+        (prompt.grad,) = torch.autograd.grad(loss, projected)
+        optimiser.step()
+
+    seen = []
+    project = Projection.__call__
+    monkeypatch.setattr(Projection, "__call__", lambda self, iterate: seen.append(project(self, iterate)) or seen[-1])
+    find(encoder, target, settings)
+    seen = [ids[0].tolist() for ids in seen]
+    assert seen == expected
+
+
+def test_the_same_seed_finds_the_same_text_and_another_seed_another(encoder, target):
+    first, again, other = (find(encoder, target, replace(QUICK, seed=seed)) for seed in (5, 5, 6))
+    assert first == again
+    assert first.text != other.text
+
+
+def test_similarity_is_that_of_the_returned_text_tokenised_again(encoder, contents):
+    for token_filter in ("ascii words", "printable", "all"):
+        found = find(encoder, contents.features[1:2], replace(QUICK, token_filter=token_filter))
+        assert encoder.vocabulary.encode(found.text) == list(found.tokens)
+        again = encoder.encode_text(found.text) @ contents.features[1]
+        assert found.similarity == pytest.approx(again.item(), abs=1e-5)
+
+
+def test_more_steps_never_lower_the_best_similarity(encoder, target):
+    history = find(encoder, target).history
+    assert len(history) == QUICK.steps
+    assert list(history) == sorted(history)
+
+
+def test_candidates_do_not_influence_each_other(encoder, target, monkeypatch):
+    """The first of three candidates goes the way that it goes alone."""
+    trajectories = []
+    project, draw = Projection.__call__, Projection.random_ids
+    monkeypatch.setattr(
+        Projection, "random_ids", lambda self, shape, generator: draw(self, (3, 6), generator)[: shape[0]]
+    )
+    for candidates in (1, 3):
+        seen = []
+        monkeypatch.setattr(
+            Projection, "__call__", lambda self, iterate, seen=seen: seen.append(project(self, iterate)) or seen[-1]
+        )
+        find(encoder, target, replace(QUICK, candidates=candidates, steps=10))
+        trajectories.append([ids[0].tolist() for ids in seen])
+    assert trajectories[0] == trajectories[1]
+
+
+def test_prefix_and_suffix_stay_as_they_are_written(encoder, target):
+    found = find(encoder, target, replace(QUICK, prefix="A Photo of", suffix="on a table"))
+    assert found.text.startswith("A Photo of ") and found.text.endswith(" on a table")
+    assert found.similarity == pytest.approx((encoder.encode_text(found.text) @ target[0]).item(), abs=1e-5)
+
+
+def test_blocked_words_never_appear(encoder, target):
+    free = find(encoder, target)
+    blocked = tuple(free.text.split())
+    found = find(encoder, target, replace(QUICK, blocklist=blocked))
+    assert not set(blocked) & set(found.text.split())
+
+
+def test_the_callback_sees_every_step_and_can_stop(encoder, target):
+    steps = []
+
+    def stop_at_seven(progress):
+        steps.append(progress)
+        return progress.step == 7
+
+    found = find(encoder, target, on_step=stop_at_seven)
+    assert [progress.step for progress in steps] == list(range(1, 8))
+    assert (steps[-1].text, steps[-1].similarity) == (found.text, found.similarity)
+
+
+def test_a_callback_that_raises_ends_the_search_and_leaves_the_weights(encoder, target):
+    before = encoder.tower.embeddings.clone()
+
+    def fail(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        find(encoder, target, on_step=fail)
+    assert torch.equal(encoder.tower.embeddings, before)
+
+
+def test_a_time_budget_ends_the_search(encoder, target):
+    def slow(progress):
+        time.sleep(0.2)
+        return False
+
+    found = find(encoder, target, replace(QUICK, steps=10_000, time_budget=0.5), slow)
+    assert len(found.history) < 10
+
+
+def test_prompt_and_frame_must_fit_the_context(encoder, target):
+    with pytest.raises(PezError, match="prefix, prompt length and suffix take 78 tokens together"):
+        find(encoder, target, replace(QUICK, tokens=75, prefix="one two three"))

@@ -1,0 +1,80 @@
+"""Vocabulary: ids and text, which ids may be used, and the round trip."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pez_core import PezError
+from pez_core.vocabulary import PROMPT_SYNTAX, TOKEN_FILTERS, Vocabulary, blocked_phrases, token_text
+
+vocabulary = Vocabulary()
+
+
+def test_it_is_clips_vocabulary():
+    assert vocabulary.size == 49408
+    assert (vocabulary.start_id, vocabulary.end_id) == (49406, 49407)
+    assert vocabulary.encode("a photo of a cat") == [320, 1125, 539, 320, 2368]
+
+
+@given(st.lists(st.sampled_from(vocabulary.allowed_ids("ascii words").tolist()), min_size=1, max_size=75))
+def test_ascii_words_survive_the_round_trip_in_any_order(ids):
+    assert vocabulary.survives(ids)
+
+
+@given(st.text())
+def test_decoding_what_was_encoded_encodes_to_the_same_ids(text):
+    once = vocabulary.decode(vocabulary.encode(text))
+    twice = vocabulary.decode(vocabulary.encode(once))
+    assert vocabulary.encode(twice) == vocabulary.encode(once) or "\ufffd" in once + twice
+
+
+def test_some_ids_do_not_survive_the_round_trip():
+    pieces = [vocabulary.encode("sun")[0], vocabulary.encode("flower")[0]]
+    without_space = [token for token in range(49406) if token_text(token) == "sun" and token not in pieces]
+    assert not vocabulary.survives([without_space[0], pieces[1]])
+
+
+@pytest.mark.parametrize("token_filter", TOKEN_FILTERS)
+def test_no_filter_allows_special_tokens_or_prompt_syntax(token_filter):
+    ids = vocabulary.allowed_ids(token_filter).tolist()
+    assert ids == sorted(set(ids))
+    assert not {vocabulary.start_id, vocabulary.end_id} & set(ids)
+    assert not any(PROMPT_SYNTAX & set(token_text(token)) for token in ids)
+
+
+def test_filters_grow_from_words_to_everything():
+    words, printable, everything = (set(vocabulary.allowed_ids(name).tolist()) for name in TOKEN_FILTERS)
+    assert words < printable < everything
+    assert all(token_text(token).isascii() and token_text(token).isalpha() for token in words)
+    assert all(token_text(token).isprintable() for token in printable)
+
+
+@pytest.mark.parametrize("word", ["cat", "Cat", " CAT "])
+def test_blocked_words_are_not_allowed_in_any_case(word):
+    allowed = {token_text(token) for token in vocabulary.allowed_ids("all", [word]).tolist()}
+    assert "cat" not in allowed
+    assert "category" in allowed
+
+
+def test_blocked_phrases_are_found_across_words_but_not_inside_them():
+    pattern = blocked_phrases(["ice cream", "red"])
+    assert pattern.search("an Ice  Cream cone") and pattern.search("RED wine")
+    assert not pattern.search("nice creams") and not pattern.search("hundreds")
+    assert not blocked_phrases([" "]).search("anything")
+
+
+def test_an_unknown_filter_is_refused():
+    with pytest.raises(PezError, match=r"token filter 'words' is unknown; choose one of ascii words"):
+        vocabulary.allowed_ids("words")
+
+
+def test_blocking_everything_is_refused():
+    everything = {token_text(token) for token in vocabulary.allowed_ids("ascii words").tolist()}
+    with pytest.raises(PezError, match="blocklist leaves no token"):
+        vocabulary.allowed_ids("ascii words", sorted(everything))
+
+
+def test_another_tokenizer_may_do_the_encoding():
+    shouting = Vocabulary(lambda text: [1, 2, 3])
+    assert shouting.encode("anything") == [1, 2, 3]
+    assert not shouting.survives([320])
