@@ -59,11 +59,16 @@ def sentence(name: str, style: str | None = None, colour: str | None = None) -> 
     return f"{head} on a {colour} background" if colour else head
 
 
-def sample_caption(concept: Concept, style: str, colour: str, rng: random.Random, long: bool = False) -> Caption:
-    """A true caption: a sentence, a bare name, or a bag of words; `long` ones repeat themselves up to 75 tokens."""
-    names_style, names_colour = rng.random() < 0.85, rng.random() < 0.6
+def sample_caption(
+    concept: Concept, style: str, colour: str, rng: random.Random, long: bool = False, styled: bool = False
+) -> Caption:
+    """A true caption: a sentence, a bare name, or a bag of words.
+
+    `long` ones repeat themselves up to 75 tokens; `styled` ones always name the style.
+    """
+    names_style, names_colour = styled or rng.random() < 0.85, rng.random() < 0.6
     kind = rng.random()
-    if kind < 0.15 and not long:
+    if kind < 0.15 and not long and not styled:
         return Caption(encode(concept.name), True, False, False)
     if kind < 0.5 and not long:
         style_word = rng.choice(STYLE_WORDS[style]) if names_style else None

@@ -6,7 +6,8 @@
 with the contrastive loss of CLIP (Radford et al. 2021, section 2.3) and two additions. Classifier heads over concept,
 style and background, shared by both towers and thrown away afterwards, give a sharper signal per picture than a batch
 of 256 does. Nonsense captions, some of them made by the gradient against the very model that is trained, stand among
-the negatives of every picture, so that a search over prompts finds words rather than noise.
+the negatives of every picture, so that a search over prompts finds words rather than noise. The last quarter of the
+steps shows each concept in all styles side by side, so that style is what tells the captions of a batch apart.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ ADVERSARIAL = 32
 ADVERSARIAL_TOKENS = 8
 ADVERSARIAL_VOCABULARY = 6000
 LONG_EVERY = 8
+STYLED_SHARE = 0.25
 PEAK_LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 0.05
 WARM_UP_STEPS = 100
@@ -154,7 +156,8 @@ def train(packages: Path, out: Path, steps: int, device: str) -> None:
     generator.manual_seed(SEED + first)
     start = time.monotonic()
     for step in range(first, steps):
-        sample, captions = _batch(concepts, rng, generator, long=step % LONG_EVERY == LONG_EVERY - 1)
+        long, styled = step % LONG_EVERY == LONG_EVERY - 1, step >= (1 - STYLED_SHARE) * steps
+        sample, captions = _batch(concepts, rng, generator, long, styled)
         true = [_true(concepts, sample, index) for index in range(ADVERSARIAL)]
         nonsense = sample_nonsense(captions, NONSENSE, MODEL_CONFIG["text_cfg"]["vocab_size"], rng)
         pictures = compose(pixels, sample, generator, SEEN_JITTER).to(device)
@@ -180,16 +183,21 @@ def save_model(model: nn.Module, out: Path) -> None:
     (out / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def _batch(concepts: list[Concept], rng: random.Random, generator: torch.Generator, long: bool):
+def _batch(
+    concepts: list[Concept], rng: random.Random, generator: torch.Generator, long: bool, styled: bool
+) -> tuple[Sample, list[Caption]]:
     sample = Sample(
         *(
             torch.randint(0, size, (BATCH,), generator=generator)
             for size in (len(concepts), len(STYLE_NAMES), len(COLOUR_NAMES))
         )
     )
+    if styled:
+        concept = sample.concept[: BATCH // len(STYLE_NAMES)].repeat_interleave(len(STYLE_NAMES))
+        sample = Sample(concept, torch.arange(BATCH) % len(STYLE_NAMES), sample.colour)
     rows = list(zip(sample.concept.tolist(), sample.style.tolist(), sample.colour.tolist()))
     captions = [
-        sample_caption(concepts[concept], STYLE_NAMES[style], COLOUR_NAMES[colour], rng, long)
+        sample_caption(concepts[concept], STYLE_NAMES[style], COLOUR_NAMES[colour], rng, long, styled)
         for concept, style, colour in rows[: LONG_BATCH if long else BATCH]
     ]
     return sample, captions

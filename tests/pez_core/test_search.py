@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from pez_core import PezError, SearchSettings
 from pez_core.objectives import Match
@@ -24,7 +25,7 @@ def target(contents):
 
 
 def test_it_follows_algorithm_1_written_out_plainly(encoder, target, monkeypatch):
-    """Gradient at the projection, AdamW step on the iterate, more positions than are needed: the same ids at each step."""
+    """Gradient at the projection, AdamW step on the iterate, all 77 positions: the same ids at each step."""
     settings = replace(QUICK, candidates=1, token_filter="all")
     tower, allowed = encoder.tower, encoder.vocabulary.allowed_ids("all")
     start = Projection(tower.embeddings, allowed).random_ids((1, 6), torch.Generator().manual_seed(5))
@@ -33,9 +34,7 @@ def test_it_follows_algorithm_1_written_out_plainly(encoder, target, monkeypatch
     table = tower.embeddings[allowed]
     expected = []
     for _ in range(settings.steps):
-        cosines = (
-            torch.nn.functional.normalize(prompt.detach(), dim=-1) @ torch.nn.functional.normalize(table, dim=-1).T
-        )
+        cosines = F.normalize(prompt.detach(), dim=-1) @ F.normalize(table, dim=-1).T
         ids = allowed[cosines.argmax(-1)]
         expected.append(ids[0].tolist())
         projected = tower.embeddings[ids].clone().requires_grad_(True)

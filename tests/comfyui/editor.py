@@ -1,0 +1,47 @@
+"""ComfyUI's editor in a headless Chromium."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from playwright.sync_api import Page, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+READY = "window.app?.graph && LiteGraph.registered_node_types['PEZLoadEncoder']"
+
+OPEN = """async (workflow) => {
+    await window.app.loadGraphData(workflow, true, true, 'test');
+    const nodes = window.app.graph._nodes;
+    return {
+        missing: nodes.filter((node) => !LiteGraph.registered_node_types[node.type]).map((node) => node.type),
+        faulty: nodes.filter((node) => node.has_errors).map((node) => node.type),
+        saved: window.app.graph.serialize(),
+    };
+}"""
+
+
+@contextmanager
+def editor(url: str) -> Iterator[tuple[Page, list[str]]]:
+    """The editor, ready, and the list that its console errors go to."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1600, "height": 1000})
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.goto(url)
+        page.wait_for_function(READY, timeout=120_000)
+        page.wait_for_timeout(2000)
+        errors.clear()
+        yield page, errors
+        browser.close()
+
+
+def open_workflow(page: Page, workflow: dict[str, Any]) -> dict[str, Any]:
+    """Load a workflow; the nodes that are missing or faulty, and the workflow as the editor would save it."""
+    opened: dict[str, Any] = page.evaluate(OPEN, workflow)
+    return opened

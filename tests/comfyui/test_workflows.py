@@ -1,0 +1,67 @@
+"""Every workflow that comes along, opened in the real editor; the one without downloads is run there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from editor import CHROMIUM, editor, open_workflow
+from server import REPOSITORY
+
+WORKFLOWS = sorted((REPOSITORY / "workflows").glob("*.json"))
+OWN_NODES = {
+    "PEZImageToHardPrompt", "PEZPromptDistill", "PEZPromptConcat",
+    "PEZStyleExtract", "PEZLoadEncoder", "PEZSearchSettings",
+}  # fmt: skip
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def page(server):
+    if CHROMIUM is None:
+        pytest.skip("no Chromium: install one to test in the editor")
+    with editor(server.url) as opened:
+        yield opened
+
+
+def test_there_is_a_workflow_for_every_task():
+    used = {node["type"] for path in WORKFLOWS for node in read(path)["nodes"]}
+    assert len(WORKFLOWS) >= 5
+    assert used >= OWN_NODES - {"PEZSearchSettings"}
+
+
+def test_comfyui_serves_them_as_templates(server):
+    assert set(server.get("/workflow_templates")["ComfyUI-PEZ"]) == {path.stem for path in WORKFLOWS}
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_it_opens_without_errors_and_keeps_every_value(page, path):
+    editor_page, errors = page
+    errors.clear()
+    workflow = read(path)
+    opened = open_workflow(editor_page, workflow)
+    assert opened["missing"] == [] and opened["faulty"] == [] and errors == []
+    values = {node["id"]: node.get("widgets_values") for node in opened["saved"]["nodes"]}
+    assert values == {node["id"]: node.get("widgets_values") for node in workflow["nodes"]}
+    assert len(opened["saved"]["links"]) == len(workflow["links"])
+
+
+def test_the_one_without_downloads_shows_its_prompt(page, server):
+    editor_page, _ = page
+    shutil.copy(server.base / "input" / "00.png", server.base / "input" / "example.png")
+    open_workflow(editor_page, read(REPOSITORY / "workflows" / "no_downloads.json"))
+    before = set(server.get("/history"))
+    editor_page.evaluate("window.app.queuePrompt(0)")
+    editor_page.wait_for_function(
+        "window.app.graph._nodes.find((node) => node.title === 'Learned prompt')"
+        ".widgets?.some((widget) => String(widget.value ?? '').split(' ').length >= 2)",
+        timeout=120_000,
+    )
+    (identity,) = set(server.get("/history")) - before
+    shown = [output["text"][0] for output in server.get(f"/history/{identity}")[identity]["outputs"].values()]
+    assert any(len(text.split()) >= 2 for text in shown)
