@@ -36,4 +36,4 @@ def report(steps: int) -> OnStep:
 def merged(settings: SearchSettings | None, tokens: int, steps: int, seed: int, candidates: int) -> SearchSettings:
     """The node's own inputs over the connected PEZ_SETTINGS."""
     base = settings or SearchSettings()
-    return replace(base, tokens=tokens, steps=steps, seed=seed % 2**63, candidates=candidates)
+    return replace(base, tokens=tokens, steps=steps, seed=seed, candidates=candidates)

@@ -55,8 +55,7 @@ def load_encoder(model: str = EMBEDDED, pretrained: str | None = None, device: s
     import open_clip
 
     source = f"local-dir:{EMBEDDED_FOLDER}" if model == EMBEDDED else model
-    if model != EMBEDDED:
-        _check_choice(model, pretrained)
+    _check_choice(model, pretrained)
     try:
         clip, _, preprocess = open_clip.create_model_and_transforms(source, pretrained=pretrained, device=device)
     except (RuntimeError, OSError, ValueError, KeyError) as error:
@@ -79,6 +78,10 @@ def load_encoder(model: str = EMBEDDED, pretrained: str | None = None, device: s
 def _check_choice(model: str, pretrained: str | None) -> None:
     import open_clip
 
+    if model == EMBEDDED:
+        if pretrained:
+            raise PezError(f"pretrained {pretrained!r} does not go with the embedded model; name another model.")
+        return
     if model not in open_clip.list_models():
         raise PezError(f"model {model!r} is unknown; choose 'embedded' or a name that open_clip.list_models() gives.")
     if not pretrained:

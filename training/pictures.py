@@ -13,8 +13,8 @@ from training.captions import COLOUR_NAMES, COLOURS, STYLE_NAMES
 SIZE = 64
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073])
 STD = torch.tensor([0.26862954, 0.26130258, 0.27577711])
-SEEN_JITTER = (0.0, 20.0)
-UNSEEN_JITTER = (26.0, 42.0)
+SEEN_JITTER = (0.0, 32.0)
+UNSEEN_JITTER = (36.0, 48.0)
 
 
 @dataclass(frozen=True)

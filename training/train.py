@@ -6,8 +6,8 @@
 with the contrastive loss of CLIP (Radford et al. 2021, section 2.3) and two additions. Classifier heads over concept,
 style and background, shared by both towers and thrown away afterwards, give a sharper signal per picture than a batch
 of 256 does. Nonsense captions, some of them made by the gradient against the very model that is trained, stand among
-the negatives of every picture, so that a search over prompts finds words rather than noise. The last quarter of the
-steps shows each concept in all styles side by side, so that style is what tells the captions of a batch apart.
+the negatives of every picture, so that a search over prompts finds words rather than noise. Later steps
+show each concept in all styles side by side, so that style is what tells the captions of a batch apart.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import argparse
 import json
 import random
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import open_clip
@@ -36,10 +37,9 @@ ADVERSARIAL = 32
 ADVERSARIAL_TOKENS = 8
 ADVERSARIAL_VOCABULARY = 6000
 LONG_EVERY = 8
-STYLED_SHARE = 0.25
-PEAK_LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 0.05
-WARM_UP_STEPS = 100
+WARM_UP_STEPS = 50
+CHECKPOINT_EVERY = 100
 START, END = 49406, 49407
 HEADS_WEIGHT = 0.5
 LOG_SCALE_LIMIT = 4.0
@@ -50,6 +50,19 @@ MODEL_CONFIG = {
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 192, "heads": 3, "layers": 3},
 }
 PREPROCESS_CONFIG = {"mean": MEAN.tolist(), "std": STD.tolist(), "interpolation": "bicubic", "resize_mode": "shortest"}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A cycle of the learning rate. After `plain_steps` each concept is shown in all styles side by side."""
+
+    steps: int
+    peak_learning_rate: float
+    plain_steps: int
+    background_jitter: tuple[float, float]
+
+
+STAGES = (Stage(2000, 2e-3, 1500, (0.0, 20.0)), Stage(320, 6e-4, 0, SEEN_JITTER))
 
 
 class Heads(nn.Module):
@@ -137,9 +150,9 @@ def training_loss(
     }
 
 
-def train(packages: Path, out: Path, steps: int, device: str) -> None:
+def train(packages: Path, out: Path, device: str) -> None:
+    """Train from the last checkpoint in `out`, or from the start, and write the model there."""
     torch.manual_seed(SEED)
-    rng, generator = random.Random(SEED), torch.Generator().manual_seed(SEED)
     out.mkdir(parents=True, exist_ok=True)
     drawings = load_drawings(packages, out / "drawings.npy")
     seen = [index for index, concept in enumerate(drawings.concepts) if not concept.held_out]
@@ -147,21 +160,32 @@ def train(packages: Path, out: Path, steps: int, device: str) -> None:
     model = open_clip.CLIP(**MODEL_CONFIG).to(device, memory_format=torch.channels_last)
     heads = Heads(MODEL_CONFIG["embed_dim"], len(concepts)).to(device)
     modules = nn.ModuleDict({"model": model, "heads": heads})
-    optimiser = torch.optim.AdamW(_groups(modules), lr=PEAK_LEARNING_RATE, fused=True, betas=(0.9, 0.98))
+    for number, stage in enumerate(STAGES):
+        _train_stage(number, stage, modules, pixels, concepts, out, device)
+    save_model(model, out)
+
+
+def _train_stage(
+    number: int, stage: Stage, modules: nn.ModuleDict, pixels: Tensor, concepts: list[Concept], out: Path, device: str
+) -> None:
+    optimiser = torch.optim.AdamW(_groups(modules), lr=stage.peak_learning_rate, fused=True, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, PEAK_LEARNING_RATE, total_steps=steps + 1, pct_start=WARM_UP_STEPS / steps, cycle_momentum=False
+        optimiser,
+        stage.peak_learning_rate,
+        total_steps=stage.steps + 1,
+        pct_start=WARM_UP_STEPS / stage.steps,
+        cycle_momentum=False,
     )
-    first = _resume(out, modules, optimiser, schedule)
-    rng.seed(SEED + first)
-    generator.manual_seed(SEED + first)
+    first = _resume(out / f"stage{number}", modules, optimiser, schedule)
+    rng, generator = random.Random(SEED + first), torch.Generator().manual_seed(SEED + first)
     start = time.monotonic()
-    for step in range(first, steps):
-        long, styled = step % LONG_EVERY == LONG_EVERY - 1, step >= (1 - STYLED_SHARE) * steps
+    for step in range(first, stage.steps):
+        long, styled = step % LONG_EVERY == LONG_EVERY - 1, step >= stage.plain_steps
         sample, captions = _batch(concepts, rng, generator, long, styled)
         true = [_true(concepts, sample, index) for index in range(ADVERSARIAL)]
         nonsense = sample_nonsense(captions, NONSENSE, MODEL_CONFIG["text_cfg"]["vocab_size"], rng)
-        pictures = compose(pixels, sample, generator, SEEN_JITTER).to(device)
-        losses = training_loss(model, heads, pictures, sample, captions, nonsense, true, generator)
+        pictures = compose(pixels, sample, generator, stage.background_jitter).to(device)
+        losses = training_loss(*modules.values(), pictures, sample, captions, nonsense, true, generator)
         optimiser.zero_grad()
         sum(losses.values()).backward()
         nn.utils.clip_grad_norm_(modules.parameters(), 1.0)
@@ -169,10 +193,9 @@ def train(packages: Path, out: Path, steps: int, device: str) -> None:
         schedule.step()
         if step % 25 == 0:
             parts = "  ".join(f"{name} {loss.item():.3f}" for name, loss in losses.items())
-            print(f"{step:5d}  {time.monotonic() - start:6.0f} s  {parts}", flush=True)
-        if (step + 1) % 250 == 0 or step + 1 == steps:
-            _checkpoint(out, modules, optimiser, schedule, step + 1)
-    save_model(model, out)
+            print(f"stage {number}  step {step:4d}  {time.monotonic() - start:6.0f} s  {parts}", flush=True)
+        if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == stage.steps:
+            _checkpoint(out / f"stage{number}", modules, optimiser, schedule, step + 1)
 
 
 def save_model(model: nn.Module, out: Path) -> None:
@@ -222,30 +245,31 @@ def _groups(modules: nn.Module) -> list[dict]:
     ]
 
 
-def _checkpoint(out: Path, modules: nn.Module, optimiser, schedule, step: int) -> None:
+def _checkpoint(prefix: Path, modules: nn.Module, optimiser, schedule, step: int) -> None:
     state = {"optimiser": optimiser.state_dict(), "schedule": schedule.state_dict(), "step": step}
-    torch.save(state, out / "training_state.pt")
-    save_file({name: value.contiguous() for name, value in modules.state_dict().items()}, out / "training.safetensors")
+    torch.save(state, prefix.with_suffix(".pt"))
+    weights = {name: value.contiguous() for name, value in modules.state_dict().items()}
+    save_file(weights, prefix.with_suffix(".safetensors"))
 
 
-def _resume(out: Path, modules: nn.Module, optimiser, schedule) -> int:
-    if not (out / "training_state.pt").exists():
+def _resume(prefix: Path, modules: nn.Module, optimiser, schedule) -> int:
+    if not prefix.with_suffix(".pt").exists():
         return 0
-    modules.load_state_dict(load_file(out / "training.safetensors"))
-    state = torch.load(out / "training_state.pt", weights_only=True)
+    modules.load_state_dict(load_file(prefix.with_suffix(".safetensors")))
+    state = torch.load(prefix.with_suffix(".pt"), weights_only=True)
     optimiser.load_state_dict(state["optimiser"])
     schedule.load_state_dict(state["schedule"])
-    return state["step"]
+    step: int = state["step"]
+    return step
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the embedded model; run again to go on after a break.")
     parser.add_argument("--packages", type=Path, required=True, help="node_modules with the npm packages")
     parser.add_argument("--out", type=Path, required=True, help="folder for the model and its checkpoints")
-    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
-    train(arguments.packages, arguments.out, arguments.steps, arguments.device)
+    train(arguments.packages, arguments.out, arguments.device)
 
 
 if __name__ == "__main__":

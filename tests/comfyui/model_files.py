@@ -37,7 +37,7 @@ def write_vit_l(path: Path) -> None:
 
 
 def write_vit_h(path: Path) -> None:
-    """ViT-H/14's vision encoder: 1024 features, which do not belong to CLIP-L."""
+    """ViT-H/14's vision encoder, all zeros: its 1024 features do not belong to CLIP-L, and it is never run."""
     tensors = {
         "vision_model.embeddings.class_embedding": (1280,),
         "vision_model.embeddings.patch_embedding.weight": (1280, 3, 14, 14),
@@ -47,7 +47,7 @@ def write_vit_h(path: Path) -> None:
         **_norm("vision_model.post_layernorm", 1280),
         "visual_projection.weight": (1024, 1280),
     }
-    _write(path, tensors, seed=3)
+    save_file({name: torch.zeros(shape, dtype=torch.float16) for name, shape in tensors.items()}, path)
 
 
 def _layers(prefix: str, count: int, width: int, hidden: int) -> dict[str, tuple[int, ...]]:

@@ -36,7 +36,7 @@ class Server:
         self._wait_until_up()
 
     def _wait_until_up(self) -> None:
-        for _ in range(600):
+        for _ in range(1500):
             try:
                 return requests.get(f"{self.url}/system_stats", timeout=5).raise_for_status()
             except requests.ConnectionError:

@@ -46,6 +46,8 @@ def test_an_open_clip_model_loads_from_a_file(tmp_path):
 def test_bad_choices_are_refused(tmp_path):
     with pytest.raises(PezError, match="model 'ViT-X' is unknown"):
         load_encoder("ViT-X")
+    with pytest.raises(PezError, match="'openai' does not go with the embedded model"):
+        load_encoder("embedded", "openai")
     with pytest.raises(PezError, match="pretrained is missing for model 'ViT-L-14'"):
         load_encoder("ViT-L-14")
     with pytest.raises(PezError, match="neither a tag of model 'ViT-L-14' nor a file"):
