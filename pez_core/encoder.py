@@ -32,6 +32,7 @@ class Encoder:
     def name(self) -> str:
         return self.tower.name
 
+    @torch.no_grad()
     def encode_images(self, pictures: Sequence[Tensor]) -> Tensor:
         """Unit features (N, F) of pictures (H, W, 1, 3 or 4) with values 0 to 1, of any sizes; clear parts are white.
 
@@ -66,7 +67,6 @@ def load_encoder(model: str = EMBEDDED, pretrained: str | None = None, device: s
     vocabulary = Vocabulary()
     tower = OpenClipTower(clip, model, vocabulary.start_id, vocabulary.end_id)
 
-    @torch.no_grad()
     def image_features(pictures: Sequence[Tensor]) -> Tensor:
         pixels = torch.stack([preprocess(as_pil(picture)) for picture in pictures])
         features: Tensor = clip.encode_image(pixels.to(tower.device))

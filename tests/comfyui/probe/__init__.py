@@ -18,7 +18,7 @@ class Fingerprint:
         digest = hashlib.sha256()
         for model in (clip.cond_stage_model, clip_vision.model):
             for name, value in sorted(model.state_dict().items()):
-                digest.update(name.encode() + value.cpu().contiguous().view(torch.uint8).numpy().tobytes())
+                digest.update(name.encode() + value.cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
         return {"ui": {"text": [digest.hexdigest()]}}
 
 
