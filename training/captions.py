@@ -60,13 +60,13 @@ def sentence(name: str, style: str | None = None, colour: str | None = None) -> 
 
 
 def sample_caption(
-    concept: Concept, style: str, colour: str, rng: random.Random, long: bool = False, styled: bool = False
+    concept: Concept, style: str, colour: str | None, rng: random.Random, long: bool = False, styled: bool = False
 ) -> Caption:
     """A true caption: a sentence, a bare name, or a bag of words.
 
-    `long` ones repeat themselves up to 75 tokens; `styled` ones always name the style.
+    `long` ones repeat themselves up to 75 tokens; `styled` ones always name the style; without `colour`, none is named.
     """
-    names_style, names_colour = styled or rng.random() < 0.85, rng.random() < 0.6
+    names_style, names_colour = styled or rng.random() < 0.85, colour is not None and rng.random() < 0.6
     kind = rng.random()
     if kind < 0.15 and not long and not styled:
         return Caption(encode(concept.name), True, False, False)
@@ -74,7 +74,7 @@ def sample_caption(
         style_word = rng.choice(STYLE_WORDS[style]) if names_style else None
         text = sentence(concept.name, style_word, colour if names_colour else None)
         return Caption(encode(text), True, names_style, names_colour)
-    return _bag(concept, style, colour, rng, names_style, names_colour, long)
+    return _bag(concept, style, colour or "", rng, names_style, names_colour, long)
 
 
 def _bag(

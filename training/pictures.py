@@ -19,20 +19,27 @@ UNSEEN_JITTER = (36.0, 48.0)
 
 @dataclass(frozen=True)
 class Sample:
-    """Which drawings to show: indices of concept, style and background colour, each (N,)."""
+    """Which drawings to show: indices of concept, style and background colour, each (N,).
+
+    Where `unnamed` (N,) is True the background is any colour at all, and `colour` says nothing of it.
+    """
 
     concept: Tensor
     style: Tensor
     colour: Tensor
+    unnamed: Tensor | None = None
 
 
 def compose(pixels: Tensor, sample: Sample, generator: torch.Generator, jitter: tuple[float, float]) -> Tensor:
     """Pictures (N, 3, 64, 64) in 0..1. The background is its named colour, off by `jitter` 8-bit steps in some channel.
 
-    Training uses `SEEN_JITTER`; `UNSEEN_JITTER` gives backgrounds that no training picture has.
+    Training uses `SEEN_JITTER`; `UNSEEN_JITTER` gives backgrounds that no training picture of that colour has, and that
+    unnamed backgrounds keep away from.
     """
     drawings = pixels[sample.concept, sample.style].float() / 255
-    backgrounds = _backgrounds(sample.colour, generator, jitter)
+    backgrounds = _named_backgrounds(sample.colour, generator, jitter)
+    if sample.unnamed is not None:
+        backgrounds = torch.where(sample.unnamed[:, None], _any_backgrounds(len(drawings), generator), backgrounds)
     stencil = (sample.style == STYLE_NAMES.index("stencil")).view(-1, 1, 1, 1)
     dark = (backgrounds.mean(1, keepdim=True) < 0.35)[..., None, None]
     ink = torch.where(stencil & dark, drawings[:, 3:], drawings[:, :3])
@@ -45,8 +52,21 @@ def normalise(pictures: Tensor) -> Tensor:
     return (pictures - MEAN.view(3, 1, 1)) / STD.view(3, 1, 1)
 
 
-def _backgrounds(colour: Tensor, generator: torch.Generator, jitter: tuple[float, float]) -> Tensor:
-    named = torch.tensor([COLOURS[name] for name in COLOUR_NAMES], dtype=torch.float32)[colour]
+def _any_backgrounds(count: int, generator: torch.Generator) -> Tensor:
+    """Colours (count, 3) from the whole cube, less those that are unseen backgrounds of some named colour."""
+    draws = torch.rand(count, 32, 3, generator=generator)
+    distance = (draws[:, :, None] * 255 - _named_colours()).abs().amax(-1)
+    low, high = UNSEEN_JITTER
+    seen = ((distance < low) | (distance > high)).all(-1)
+    return draws[torch.arange(count), seen.int().argmax(1)]
+
+
+def _named_colours() -> Tensor:
+    return torch.tensor([COLOURS[name] for name in COLOUR_NAMES], dtype=torch.float32)
+
+
+def _named_backgrounds(colour: Tensor, generator: torch.Generator, jitter: tuple[float, float]) -> Tensor:
+    named = _named_colours()[colour]
     direction = torch.rand(named.shape, generator=generator) * 2 - 1
     direction = direction / direction.abs().amax(1, keepdim=True)
     low, high = jitter

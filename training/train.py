@@ -16,7 +16,7 @@ import argparse
 import json
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import open_clip
@@ -54,15 +54,19 @@ PREPROCESS_CONFIG = {"mean": MEAN.tolist(), "std": STD.tolist(), "interpolation"
 
 @dataclass(frozen=True)
 class Stage:
-    """A cycle of the learning rate. After `plain_steps` each concept is shown in all styles side by side."""
+    """A cycle of the learning rate. After `plain_steps` each concept is shown in all styles side by side.
+
+    `unnamed_share` of the backgrounds are any colour, which no caption names.
+    """
 
     steps: int
     peak_learning_rate: float
     plain_steps: int
     background_jitter: tuple[float, float]
+    unnamed_share: float = 0.0
 
 
-STAGES = (Stage(2000, 2e-3, 1500, (0.0, 20.0)), Stage(320, 6e-4, 0, SEEN_JITTER))
+STAGES = (Stage(2000, 2e-3, 1500, (0.0, 20.0)), Stage(320, 6e-4, 0, SEEN_JITTER), Stage(240, 6e-4, 0, SEEN_JITTER, 0.5))
 
 
 class Heads(nn.Module):
@@ -139,6 +143,7 @@ def training_loss(
     head = Sample(*(field[:count].to(device) for field in (sample.concept, sample.style, sample.colour)))
     whole = Sample(*(field.to(device) for field in (sample.concept, sample.style, sample.colour)))
     seen = {name: torch.ones(len(image), device=device) for name in heads.classifiers}
+    seen["colour"] = 1 - sample.unnamed.to(device).float()
     stated = {
         name: torch.tensor([float(getattr(caption, f"names_{name}")) for caption in captions], device=device)
         for name in heads.classifiers
@@ -181,7 +186,7 @@ def _train_stage(
     start = time.monotonic()
     for step in range(first, stage.steps):
         long, styled = step % LONG_EVERY == LONG_EVERY - 1, step >= stage.plain_steps
-        sample, captions = _batch(concepts, rng, generator, long, styled)
+        sample, captions = _batch(concepts, rng, generator, long, styled, stage.unnamed_share)
         true = [_true(concepts, sample, index) for index in range(ADVERSARIAL)]
         nonsense = sample_nonsense(captions, NONSENSE, MODEL_CONFIG["text_cfg"]["vocab_size"], rng)
         pictures = compose(pixels, sample, generator, stage.background_jitter).to(device)
@@ -207,7 +212,12 @@ def save_model(model: nn.Module, out: Path) -> None:
 
 
 def _batch(
-    concepts: list[Concept], rng: random.Random, generator: torch.Generator, long: bool, styled: bool
+    concepts: list[Concept],
+    rng: random.Random,
+    generator: torch.Generator,
+    long: bool,
+    styled: bool,
+    unnamed_share: float,
 ) -> tuple[Sample, list[Caption]]:
     sample = Sample(
         *(
@@ -218,10 +228,14 @@ def _batch(
     if styled:
         concept = sample.concept[: BATCH // len(STYLE_NAMES)].repeat_interleave(len(STYLE_NAMES))
         sample = Sample(concept, torch.arange(BATCH) % len(STYLE_NAMES), sample.colour)
-    rows = list(zip(sample.concept.tolist(), sample.style.tolist(), sample.colour.tolist()))
+    sample = replace(sample, unnamed=torch.rand(BATCH, generator=generator) < unnamed_share)
+    columns = (sample.concept, sample.style, sample.colour, sample.unnamed)
+    rows = list(zip(*(column.tolist() for column in columns)))[: LONG_BATCH if long else BATCH]
     captions = [
-        sample_caption(concepts[concept], STYLE_NAMES[style], COLOUR_NAMES[colour], rng, long, styled)
-        for concept, style, colour in rows[: LONG_BATCH if long else BATCH]
+        sample_caption(
+            concepts[concept], STYLE_NAMES[style], None if unnamed else COLOUR_NAMES[colour], rng, long, styled
+        )
+        for concept, style, colour, unnamed in rows
     ]
     return sample, captions
 

@@ -11,14 +11,16 @@ from playwright.sync_api import Page, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-READY = "window.app?.graph && LiteGraph.registered_node_types['PEZLoadEncoder']"
+READY = "!!(window.app?.graph && LiteGraph.registered_node_types['PEZLoadEncoder'])"
 
 OPEN = """async (workflow) => {
     await window.app.loadGraphData(workflow, true, true, 'test');
+    await new Promise((wait) => setTimeout(wait, 500));
     const nodes = window.app.graph._nodes;
     return {
         missing: nodes.filter((node) => !LiteGraph.registered_node_types[node.type]).map((node) => node.type),
         faulty: nodes.filter((node) => node.has_errors).map((node) => node.type),
+        alerts: [...document.querySelectorAll('.p-toast-message, .p-dialog')].map((alert) => alert.innerText),
         saved: window.app.graph.serialize(),
     };
 }"""
@@ -42,6 +44,6 @@ def editor(url: str) -> Iterator[tuple[Page, list[str]]]:
 
 
 def open_workflow(page: Page, workflow: dict[str, Any]) -> dict[str, Any]:
-    """Load a workflow; the nodes that are missing or faulty, and the workflow as the editor would save it."""
+    """Load a workflow: missing and faulty nodes, alerts and dialogs, and the workflow as the editor would save it."""
     opened: dict[str, Any] = page.evaluate(OPEN, workflow)
     return opened

@@ -45,7 +45,7 @@ def test_it_opens_without_errors_and_keeps_every_value(page, path):
     errors.clear()
     workflow = read(path)
     opened = open_workflow(editor_page, workflow)
-    assert opened["missing"] == [] and opened["faulty"] == [] and errors == []
+    assert (opened["missing"], opened["faulty"], opened["alerts"], errors) == ([], [], [], [])
     values = {node["id"]: node.get("widgets_values") for node in opened["saved"]["nodes"]}
     assert values == {node["id"]: node.get("widgets_values") for node in workflow["nodes"]}
     assert len(opened["saved"]["links"]) == len(workflow["links"])
