@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from .errors import PezError
@@ -59,7 +60,7 @@ def load_encoder(model: str = EMBEDDED, pretrained: str | None = None, device: s
     _check_choice(model, pretrained)
     try:
         clip, _, preprocess = open_clip.create_model_and_transforms(source, pretrained=pretrained, device=device)
-    except (RuntimeError, OSError, ValueError, KeyError) as error:
+    except (RuntimeError, OSError, ValueError, KeyError, SafetensorError) as error:
         logging.getLogger(__name__).debug("open_clip could not load %s", model, exc_info=True)
         raise PezError(
             f"pretrained {pretrained!r} could not be loaded into model {model!r}: {_first_line(error)}."

@@ -135,15 +135,16 @@ def write_test_data(encoder: Encoder, drawings: Drawings, folder: Path) -> None:
     _save("contents", *_test_pictures(drawings, held_out=False), folder)
     rng, generator = random.Random(SEED + 2), torch.Generator().manual_seed(SEED + 2)
     seen = [i for i, concept in enumerate(drawings.concepts) if not concept.held_out]
+    *drawn, new = rng.sample(seen, STYLE_PICTURES * len(STYLE_NAMES) + 1)
     for style, name in enumerate(STYLE_NAMES):
-        sample = _sample(torch.tensor(rng.sample(seen, STYLE_PICTURES)), style, generator)
+        sample = _sample(torch.tensor(drawn[style :: len(STYLE_NAMES)]), style, generator)
         _save(
             f"style-{name}",
             compose(drawings.pixels, sample, generator, UNSEEN_JITTER),
             _describe(drawings, sample),
             folder,
         )
-    subject = torch.tensor(rng.sample(seen, 1)).expand(len(STYLE_NAMES)).clone()
+    subject = torch.full((len(STYLE_NAMES),), new)
     sample = Sample(
         subject, torch.arange(len(STYLE_NAMES)), torch.full((len(STYLE_NAMES),), COLOUR_NAMES.index("white"))
     )
@@ -174,10 +175,10 @@ def main() -> None:
     encoder, drawings = load_encoder(), load_drawings(arguments.packages, arguments.cache)
     if arguments.test_data:
         write_test_data(encoder, drawings, arguments.test_data)
-    result = scores(encoder, drawings)
-    print(json.dumps(result, indent=2))
     if arguments.scores:
-        arguments.scores.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        result = json.dumps(scores(encoder, drawings), indent=2)
+        arguments.scores.write_text(result + "\n", encoding="utf-8")
+        print(result)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def test_avoid_takes_pictures(capsys, picture_file):
         (["invert", "{picture}", "--model", "ViT-X"], "model 'ViT-X' is unknown"),
         (["distill", ""], "prompt to distill is empty"),
         (["distill", "some words", "--ratio", "2"], "ratio is 2.0"),
-        (["concat", "one"], "fewer than two"),
+        (["concat", "one"], "prompts to concatenate are fewer than two"),
         (["score", "", "{picture}"], "text to score is empty"),
     ],
 )
