@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +16,7 @@ import pytest
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from model_files import write_clip_l, write_vit_h, write_vit_l  # noqa: E402
+from model_files import write_clip_l, write_sd15, write_vit_h, write_vit_l  # noqa: E402
 from server import REPOSITORY, Server, comfyui_path  # noqa: E402
 
 
@@ -25,13 +28,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     if importlib.util.find_spec("aiohttp") is None:
         pytest.skip("ComfyUI's requirements are not installed")
     base = tmp_path_factory.mktemp("comfyui")
-    _furnish(base)
+    _furnish(base, checkout)
     running = Server(checkout, base)
     yield running
     running.stop()
 
 
-def _furnish(base: Path) -> None:
+def _furnish(base: Path, checkout: Path) -> None:
     for name in ("custom_nodes", "input", "output", "models/text_encoders", "models/clip_vision", "models/checkpoints"):
         (base / name).mkdir(parents=True)
     (base / "custom_nodes" / "ComfyUI-PEZ").symlink_to(REPOSITORY)
@@ -40,6 +43,13 @@ def _furnish(base: Path) -> None:
     write_clip_l(base / "models/text_encoders/no_projection.safetensors", projection=False)
     write_vit_l(base / "models/clip_vision/vit_l.safetensors")
     write_vit_h(base / "models/clip_vision/vit_h.safetensors")
+    shapes = subprocess.run(
+        [sys.executable, str(HERE / "sd15_unet.py")],
+        env={**os.environ, "PYTHONPATH": str(checkout)},
+        capture_output=True,
+        check=True,
+    )
+    write_sd15(base / "models/checkpoints/sd15.safetensors", json.loads(shapes.stdout))
     (base / "models/text_encoders/broken.safetensors").write_bytes(b"\xff" * 100)
     for picture in sorted((HERE.parent / "data" / "contents").glob("*.png"))[:4]:
         shutil.copy(picture, base / "input")

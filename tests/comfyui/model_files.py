@@ -10,16 +10,33 @@ from torch import Tensor
 
 
 def write_clip_l(path: Path, projection: bool = True) -> None:
-    """CLIP-L's text encoder, as `clip_l.safetensors`; SD1.5's checkpoints hold the same less the projection."""
-    tensors = {
+    """CLIP-L's text encoder, as `clip_l.safetensors`; without the projection, as SD1.5's `text_encoder`."""
+    tensors = _clip_l()
+    if projection:
+        tensors["text_projection.weight"] = (768, 768)
+    _write(path, tensors, seed=1)
+
+
+def write_sd15(path: Path, unet: dict[str, list[int]]) -> None:
+    """An SD1.5 checkpoint, as `v1-5-pruned-emaonly-fp16.safetensors` less the VAE: its CLIP has no text projection.
+
+    `unet` names the shapes of the diffusion model, which is all zeros and is never run.
+    """
+    generator = torch.Generator().manual_seed(1)
+    clip = {
+        f"cond_stage_model.transformer.{name}": _values(name, shape, generator) for name, shape in _clip_l().items()
+    }
+    zeros = {f"model.diffusion_model.{name}": torch.zeros(shape, dtype=torch.float16) for name, shape in unet.items()}
+    save_file(clip | zeros, path)
+
+
+def _clip_l() -> dict[str, tuple[int, ...]]:
+    return {
         "text_model.embeddings.token_embedding.weight": (49408, 768),
         "text_model.embeddings.position_embedding.weight": (77, 768),
         **_layers("text_model.", 12, 768, 3072),
         **_norm("text_model.final_layer_norm", 768),
     }
-    if projection:
-        tensors["text_projection.weight"] = (768, 768)
-    _write(path, tensors, seed=1)
 
 
 def write_vit_l(path: Path) -> None:

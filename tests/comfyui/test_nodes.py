@@ -137,6 +137,16 @@ def test_distill_does_without_the_projection_but_pictures_do_not(server):
     assert "clip has no text_projection for clip_l" in message and "projection_file" in message
 
 
+def test_a_checkpoint_without_text_projection_is_noticed(server):
+    """Even after another CLIP has been unloaded, whose memory the uninitialised projection may then show."""
+    server.run(invert_on_clip(seed=35))
+    checkpoint = node("CheckpointLoaderSimple", ckpt_name="sd15.safetensors")
+    graph = invert_on_clip(seed=36, clip=["checkpoint", 1]) | {"checkpoint": checkpoint}
+    assert "clip has no text_projection for clip_l, as in SD1.5 checkpoints" in failure(server, graph)
+    graph["pez"]["inputs"]["projection_file"] = "text_encoders/clip_l.safetensors"
+    assert server.run(graph)["text"][0]
+
+
 def test_a_projection_file_stands_in(server):
     with_file = invert_on_clip(seed=41, projection_file="text_encoders/clip_l.safetensors") | {"clip": BARE_CLIP}
     assert server.run(with_file)["text"] == server.run(invert_on_clip(seed=41))["text"]
