@@ -51,5 +51,6 @@ def _furnish(base: Path, checkout: Path) -> None:
     )
     write_sd15(base / "models/checkpoints/sd15.safetensors", json.loads(shapes.stdout))
     (base / "models/text_encoders/broken.safetensors").write_bytes(b"\xff" * 100)
+    shutil.copy(HERE.parent / "data" / "contents" / "00.png", base / "input" / "example.png")
     for picture in sorted((HERE.parent / "data" / "contents").glob("*.png"))[:4]:
         shutil.copy(picture, base / "input")

@@ -37,7 +37,7 @@ def editor(url: str) -> Iterator[tuple[Page, list[str]]]:
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         page.goto(url)
         page.wait_for_function(READY, timeout=120_000)
-        page.wait_for_timeout(2000)
+        page.wait_for_timeout(3000)
         errors.clear()
         yield page, errors
         browser.close()
