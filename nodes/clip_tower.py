@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import comfy.ops
@@ -9,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..pez_core.objectives import unit
+from ..pez_core.blocks import Block
 from ..pez_core.tower import TextTower
 
 
 class ComfyTower(TextTower):
     """One CLIP tower of a loaded ComfyUI CLIP (`SDClipModel`).
 
-    ComfyUI's own forward adds in place and wants all 77 positions, so the layers' submodules are walked here. Their
+    ComfyUI's own forward adds in place and wants all 77 positions, so the layers' submodules are called here. Their
     weights may be inference tensors, half precision, quantised, patched or on another device: every linear layer runs
     as ComfyUI runs it, and is asked again for its weight on the way back, so that autograd keeps none of them.
 
@@ -33,6 +34,7 @@ class ComfyTower(TextTower):
         self._text = model.transformer.text_model
         self._projection = None if projection is None else projection.to(device, torch.float32)
         self._projected = projected
+        self.blocks = [_block(layer) for layer in self._text.encoder.layers]
 
     @property
     def device(self) -> torch.device:
@@ -47,23 +49,35 @@ class ComfyTower(TextTower):
         embedded: Tensor = self._text.embeddings.token_embedding(ids, out_dtype=torch.float32)
         return embedded.to(self._device)
 
-    def encode(self, embedded: Tensor, ends: Tensor) -> Tensor:
-        positions = self._text.embeddings.position_embedding.weight[: embedded.shape[1]]
-        states = embedded + positions.to(embedded.device, embedded.dtype)
-        for layer in self._text.encoder.layers:
-            states = states + _attention(layer.self_attn, _norm(layer.layer_norm1, states))
-            hidden = layer.mlp.activation(_linear(layer.mlp.fc1, _norm(layer.layer_norm2, states)))
-            states = states + _linear(layer.mlp.fc2, hidden)
-        states = _norm(self._text.final_layer_norm, states)
-        pooled = states[torch.arange(len(states), device=states.device), ends]
-        return unit(self._project(pooled))
+    def place(self, embedded: Tensor, first: int) -> Tensor:
+        positions = self._text.embeddings.position_embedding.weight[first : first + embedded.shape[1]]
+        return embedded + positions.to(embedded.device, embedded.dtype)
 
-    def _project(self, pooled: Tensor) -> Tensor:
+    def read(self, pooled: Tensor) -> Tensor:
+        pooled = _norm(self._text.final_layer_norm, pooled)
         if not self._projected:
             return pooled
         if self._projection is not None:
             return pooled @ self._projection.T
         return _linear(self._transformer.text_projection, pooled)
+
+
+def _block(layer: Any) -> Block:
+    attention, mlp = layer.self_attn, layer.mlp
+
+    def feed_forward(states: Tensor) -> Tensor:
+        return _linear(mlp.fc2, mlp.activation(_linear(mlp.fc1, states)))
+
+    return Block(
+        heads=attention.heads,
+        attention_norm=partial(_norm, layer.layer_norm1),
+        queries=partial(_linear, attention.q_proj),
+        keys=partial(_linear, attention.k_proj),
+        values=partial(_linear, attention.v_proj),
+        attention_out=partial(_linear, attention.out_proj),
+        mlp_norm=partial(_norm, layer.layer_norm2),
+        mlp=feed_forward,
+    )
 
 
 class _FrozenLinear(torch.autograd.Function):
@@ -90,15 +104,3 @@ def _norm(layer: nn.LayerNorm, states: Tensor) -> Tensor:
     weight, bias = comfy.ops.cast_bias_weight(layer, states)
     normalised = F.layer_norm(states, layer.normalized_shape, eps=layer.eps)
     return normalised * weight.clone() + bias
-
-
-def _attention(layer: Any, states: Tensor) -> Tensor:
-    count, length, width = states.shape
-
-    def split(projection: nn.Module) -> Tensor:
-        return _linear(projection, states).view(count, length, layer.heads, width // layer.heads).transpose(1, 2)
-
-    attended = F.scaled_dot_product_attention(
-        split(layer.q_proj), split(layer.k_proj), split(layer.v_proj), is_causal=True
-    )
-    return _linear(layer.out_proj, attended.transpose(1, 2).reshape(count, length, width))

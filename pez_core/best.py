@@ -2,55 +2,49 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Sequence
 
+from .frame import Frame
 from .hard_prompt import SearchSettings
-from .objectives import Objective
-from .tower import MAX_PROMPT_TOKENS, TextTower
+from .tower import MAX_PROMPT_TOKENS
 from .vocabulary import Vocabulary, blocked_phrases
 
 
 class Best:
-    """Keeps the highest-scoring text. Ids that the round trip changes are scored again as they come back."""
+    """Keeps the highest-scoring text. Ids that the round trip changes are judged again as they come back."""
 
-    def __init__(
-        self, tower: TextTower, vocabulary: Vocabulary, objective: Objective, settings: SearchSettings
-    ) -> None:
-        self._tower, self._vocabulary, self._objective = tower, vocabulary, objective
-        self._settings = settings
+    def __init__(self, frame: Frame, vocabulary: Vocabulary, settings: SearchSettings) -> None:
+        self._frame, self._vocabulary, self._settings = frame, vocabulary, settings
         self._blocked = blocked_phrases(settings.blocklist)
+        self._longest = min(MAX_PROMPT_TOKENS, len(frame.before) + settings.tokens + len(frame.after))
         self._rejected: set[tuple[int, ...]] = set()
         self.score = float("-inf")
         self.similarity = float("-inf")
         self.text = ""
         self.tokens: tuple[int, ...] = ()
+        self.learned: tuple[int, ...] = ()
 
-    def offer(self, ids: Tensor, scores: Tensor) -> None:
-        """Consider learned ids (B, M) that scored `scores` (B,) before the round trip."""
-        for score, row in sorted(zip(scores.tolist(), ids.tolist()), reverse=True):
+    def offer(self, learned: Sequence[Sequence[int]], scores: Sequence[float], similarities: Sequence[float]) -> None:
+        """Consider learned ids (B, M) that were judged, before the round trip, as `scores` and `similarities` (B,)."""
+        for score, similarity, ids in sorted(zip(scores, similarities, learned), reverse=True):
             if score <= self.score:
                 return
-            if tuple(row) not in self._rejected:
-                self._consider(row)
+            if tuple(ids) not in self._rejected:
+                self._consider(tuple(ids), score, similarity)
 
-    def _consider(self, learned: list[int]) -> None:
+    def _consider(self, learned: tuple[int, ...], score: float, similarity: float) -> None:
         text = self._whole_text(learned)
-        tokens = self._vocabulary.encode(text)
-        fits = 0 < len(tokens) <= min(MAX_PROMPT_TOKENS, self._longest)
+        tokens = tuple(self._vocabulary.encode(text))
+        fits = 0 < len(tokens) <= self._longest
         if fits and not self._blocked.search(self._vocabulary.decode(learned)):
-            features = self._tower.encode_ids([tokens])
-            score = self._objective.score(features).item()
+            if tokens != self._frame.before + learned + self._frame.after:
+                score, similarity = (judged.item() for judged in self._frame.judge_prompt(tokens))
             if score > self.score:
-                self.score, self.similarity = score, self._objective.similarity(features).item()
-                self.text, self.tokens = text, tuple(tokens)
+                self.score, self.similarity, self.text = score, similarity, text
+                self.tokens, self.learned = tokens, learned
                 return
-        self._rejected.add(tuple(learned))
+        self._rejected.add(learned)
 
-    def _whole_text(self, learned: list[int]) -> str:
+    def _whole_text(self, learned: Sequence[int]) -> str:
         parts = (self._settings.prefix, self._vocabulary.decode(learned), self._settings.suffix)
         return " ".join(part.strip() for part in parts if part.strip())
-
-    @property
-    def _longest(self) -> int:
-        fixed = (self._settings.prefix, self._settings.suffix)
-        return self._settings.tokens + sum(len(self._vocabulary.encode(part)) for part in fixed)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -13,11 +14,18 @@ from torch import Tensor
 from .errors import PezError
 
 
+class Judged(NamedTuple):
+    """Candidates (B,) by what the search raises, and by what people are told: the similarity to what is sought."""
+
+    score: Tensor
+    similarity: Tensor
+
+
 class Objective(Protocol):
     """A score of candidates by their text features. The loss that PEZ descends is 1 − score."""
 
     def score(self, features: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Scores (B,) of unit features (B, F). With a generator, on a random mini-batch of the targets."""
+        """Scores (B,) of unit features (B, F); with a generator, on their device, by a random mini-batch of targets."""
         ...
 
     def similarity(self, features: Tensor) -> Tensor:
@@ -42,13 +50,20 @@ class Match:
             raise PezError("targets hold NaN or infinite features; check the picture and the model that encoded it.")
 
     def score(self, features: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        targets = self.targets
-        if generator is not None and self.batch is not None and self.batch < len(targets):
-            targets = targets[torch.randperm(len(targets), generator=generator)[: self.batch].to(targets.device)]
-        return features @ targets.mean(0)
+        return features @ (self._mean if generator is None else self._drawn_mean(generator))
 
     def similarity(self, features: Tensor) -> Tensor:
         return self.score(features)
+
+    @cached_property
+    def _mean(self) -> Tensor:
+        return self.targets.mean(0)
+
+    def _drawn_mean(self, generator: torch.Generator) -> Tensor:
+        if self.batch is None or self.batch >= len(self.targets):
+            return self._mean
+        order = torch.rand(len(self.targets), generator=generator, device=self.targets.device)
+        return self.targets[order.topk(self.batch).indices].mean(0)
 
 
 @dataclass(frozen=True)

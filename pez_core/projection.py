@@ -2,27 +2,63 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+CHUNK = 2048
+CHUNK_ON_GPU = 8192
+DENSE = 0.75
+
+
+class _Piece(NamedTuple):
+    """Some rows of the table, by a slice or an index; their ids, 1 / norm, and −inf where an id is not allowed."""
+
+    rows: slice | Tensor
+    ids: Tensor
+    scale: Tensor
+    offset: Tensor
 
 
 class Projection:
-    """Nearest allowed token embedding by cosine; the embeddings are normalised once, here.
+    """Nearest allowed token embedding by cosine, straight from the encoder's table.
 
-    `embeddings` is the tower's table (V, D); `allowed` the ids that may be chosen (A,).
+    `embeddings` is that table (V, D); `allowed` the ids that may be chosen (A,), ascending. Only one number per id is
+    kept: the table is searched in pieces, and a cosine is a product divided by a norm that was taken once.
     """
 
     def __init__(self, embeddings: Tensor, allowed: Tensor) -> None:
+        self._table = embeddings.detach()
         self._allowed = allowed.to(embeddings.device)
-        self._directions = F.normalize(embeddings[self._allowed].float(), dim=-1)
+        chunk = CHUNK if embeddings.device.type == "cpu" else CHUNK_ON_GPU
+        self._pieces = [self._piece(ids) for ids in torch.split(self._allowed, chunk)]
 
     def __call__(self, iterate: Tensor) -> Tensor:
         """Ids (B, M) of the tokens nearest to `iterate` (B, M, D)."""
-        cosine = F.normalize(iterate, dim=-1) @ self._directions.T
-        return self._allowed[cosine.argmax(dim=-1)]
+        wanted = iterate.flatten(0, -2).float().T
+        found = [self._nearest(piece, wanted) for piece in self._pieces]
+        best = torch.stack([cosines for cosines, _ in found]).argmax(0)
+        ids = torch.stack([ids for _, ids in found]).gather(0, best[None])[0]
+        return ids.view(iterate.shape[:-1])
 
     def random_ids(self, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
         """Ids drawn evenly from the allowed ones, from a generator on the CPU so that every device starts alike."""
         choice = torch.randint(len(self._allowed), shape, generator=generator)
         return self._allowed[choice.to(self._allowed.device)]
+
+    def _piece(self, ids: Tensor) -> _Piece:
+        first, last = int(ids[0]), int(ids[-1]) + 1
+        rows: slice | Tensor = ids
+        offset = torch.zeros(len(ids), 1, device=ids.device)
+        if len(ids) >= DENSE * (last - first):
+            rows, offset = slice(first, last), torch.full((last - first, 1), float("-inf"), device=ids.device)
+            offset[ids - first] = 0
+            ids = torch.arange(first, last, device=ids.device)
+        norms = torch.linalg.vector_norm(self._table[rows].float(), dim=1, keepdim=True)
+        return _Piece(rows, ids, norms.clamp(min=1e-12).reciprocal(), offset)
+
+    def _nearest(self, piece: _Piece, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        products = self._table[piece.rows].float() @ wanted
+        cosines, row = torch.addcmul(piece.offset, products, piece.scale).max(0)
+        return cosines, piece.ids[row]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from .best import Best
+from .descent import Descent
 from .errors import PezError
+from .frame import Frame
 from .hard_prompt import SearchSettings
 from .objectives import Objective
 from .projection import Projection
-from .tower import MAX_PROMPT_TOKENS, TextTower
+from .tower import TextTower
 from .vocabulary import Vocabulary
 
 
@@ -39,6 +40,8 @@ class Found:
 
 
 OnStep = Callable[[Progress], bool | None]
+Offer = tuple[list[list[int]], list[float], list[float]]
+READ_EVERY = 16
 
 
 def search(
@@ -56,25 +59,13 @@ def search(
 
     Raises PezError when prefix, prompt and suffix do not fit the context, or no text passed the blocklist.
     """
-    frame = Frame(tower, vocabulary, settings)
-    projection = Projection(tower.embeddings, vocabulary.allowed_ids(settings.token_filter, settings.blocklist))
-    generator = torch.Generator().manual_seed(settings.seed)
-    start = projection.random_ids((settings.candidates, settings.tokens), generator)
-    iterate = tower.embed(start).clone().requires_grad_(True)
-    optimiser = torch.optim.AdamW([iterate], lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    best = Best(tower, vocabulary, objective, settings)
+    frame = Frame(tower, vocabulary, objective, settings)
+    best = Best(frame, vocabulary, settings)
     history: list[float] = []
     began = time.monotonic()
 
-    for step in range(1, settings.steps + 1):
-        ids = projection(iterate.detach())
-        projected = tower.embed(ids).requires_grad_(True)
-        features = frame.encode(projected)
-        loss = 1 - objective.score(features, generator)
-        (iterate.grad,) = torch.autograd.grad(loss.sum(), projected)
-        optimiser.step()
-
-        best.offer(ids, objective.score(features.detach()))
+    for step, offered in enumerate(_descend(frame, vocabulary, settings), 1):
+        best.offer(*offered)
         history.append(best.similarity)
         stopped = on_step is not None and on_step(Progress(step, settings.steps, best.similarity, best.text))
         out_of_time = settings.time_budget is not None and time.monotonic() - began >= settings.time_budget
@@ -83,28 +74,21 @@ def search(
 
     if not best.text:
         raise PezError("blocklist rejected every prompt that was found; take words out of it or raise the steps.")
-    return Found(best.text, best.tokens, best.similarity, tuple(history))
+    similarity = frame.judge_prompt(best.tokens).similarity.item()
+    return Found(best.text, best.tokens, similarity, tuple(history))
 
 
-class Frame:
-    """What stands around the learned tokens: start and prefix before, suffix and end after."""
-
-    def __init__(self, tower: TextTower, vocabulary: Vocabulary, settings: SearchSettings) -> None:
-        before = [tower.start_id, *vocabulary.encode(settings.prefix)]
-        after = [*vocabulary.encode(settings.suffix), tower.end_id]
-        length = len(before) + settings.tokens + len(after)
-        if length > MAX_PROMPT_TOKENS + 2:
-            raise PezError(
-                f"prefix, prompt length and suffix take {length - 2} tokens together; "
-                f"shorten them to {MAX_PROMPT_TOKENS} or fewer."
-            )
-        self._tower = tower
-        self._before = tower.embed(torch.tensor(before, device=tower.device))
-        self._after = tower.embed(torch.tensor(after, device=tower.device))
-
-    def encode(self, learned: Tensor) -> Tensor:
-        """Unit features (B, F) of embedded learned tokens (B, M, D) in their frame."""
-        count = len(learned)
-        embedded = torch.cat([self._before.expand(count, -1, -1), learned, self._after.expand(count, -1, -1)], 1)
-        ends = torch.full((count,), embedded.shape[1] - 1, device=embedded.device)
-        return self._tower.encode(embedded, ends)
+def _descend(frame: Frame, vocabulary: Vocabulary, settings: SearchSettings) -> Iterator[Offer]:
+    """What each step tried. On a GPU steps are queued and read together, since every reading waits for the device."""
+    tower = frame.tower
+    projection = Projection(tower.embeddings, vocabulary.allowed_ids(settings.token_filter, settings.blocklist))
+    start = projection.random_ids((settings.candidates, settings.tokens), torch.Generator().manual_seed(settings.seed))
+    draws = torch.Generator(tower.device).manual_seed(settings.seed)
+    read_every = 1 if tower.device.type == "cpu" else READ_EVERY
+    descent = Descent(frame, projection, tower.embed(start), settings, draws, read_every)
+    advance = tower.accelerated(descent.step, draws)
+    for done in range(0, settings.steps, read_every):
+        steps = min(read_every, settings.steps - done)
+        for _ in range(steps):
+            advance()
+        yield from zip(*(kept[:steps].tolist() for kept in (descent.ids, *descent.judged)))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from .blocks import Block, Past, past_length, read_at, remember
 from .errors import PezError
+from .graph import CapturedStep
+from .linear import frozen_linear
 from .objectives import unit
 
 CONTEXT_LENGTH = 77
@@ -26,6 +30,7 @@ class TextTower(ABC):
     name: str
     start_id: int
     end_id: int
+    blocks: Sequence[Block]
 
     @property
     @abstractmethod
@@ -33,8 +38,12 @@ class TextTower(ABC):
         """The token embedding table (V, D), the encoder's own memory."""
 
     @abstractmethod
-    def encode(self, embedded: Tensor, ends: Tensor) -> Tensor:
-        """Unit text features (B, F), fp32, of embedded tokens (B, L ≤ 77, D) pooled at the positions `ends` (B,)."""
+    def place(self, embedded: Tensor, first: int) -> Tensor:
+        """States (B, L, D) that enter the blocks: embeddings with their positions, from `first` on."""
+
+    @abstractmethod
+    def read(self, pooled: Tensor) -> Tensor:
+        """Text features (B, F) of last states (B, D): final norm and text projection."""
 
     @property
     def device(self) -> torch.device:
@@ -43,6 +52,25 @@ class TextTower(ABC):
     def embed(self, ids: Tensor) -> Tensor:
         """Token embeddings (…, D), fp32, of ids (…)."""
         return self.embeddings[ids].float()
+
+    def accelerated(self, step: Callable[[], None], generator: torch.Generator) -> Callable[[], None]:
+        """`step`, which drives this tower and draws from `generator`, in the fastest form that the tower can run."""
+        return step
+
+    @torch.no_grad()
+    def remember(self, ids: Sequence[int]) -> Past:
+        """A start that many sequences share, computed once."""
+        embedded = self.embed(torch.tensor([list(ids)], device=self.device))
+        return remember(self.blocks, self.place(embedded, 0))
+
+    def encode(self, embedded: Tensor, ends: Tensor, past: Past = ()) -> Tensor:
+        """Unit text features (B, F), fp32, of embedded tokens (B, L, D) pooled at the positions `ends` (B,).
+
+        With `past` the tokens follow those remembered; both together are 77 at most. `ends` counts from the first token
+        of `embedded`.
+        """
+        states = self.place(embedded, past_length(past))
+        return unit(self.read(read_at(self.blocks, states, ends, past)))
 
     @torch.no_grad()
     def encode_ids(self, prompts: Sequence[Sequence[int]]) -> Tensor:
@@ -55,29 +83,54 @@ class TextTower(ABC):
 
 
 class OpenClipTower(TextTower):
-    """The text tower of an open_clip model, run through the model's own modules."""
+    """The text tower of an open_clip model, on the model's own weights."""
 
     def __init__(self, model: nn.Module, name: str, start_id: int, end_id: int) -> None:
         """Raises PezError when the model's text tower is not CLIP's: causal, pooled at its end token, 77 positions."""
         text = getattr(model, "text", model)
         pool = getattr(text, "pool_type", getattr(text, "text_pool_type", None))
         mask = getattr(text, "attn_mask", None)
-        if pool != "argmax" or mask is None or tuple(mask.shape) != (CONTEXT_LENGTH, CONTEXT_LENGTH):
+        layers = getattr(getattr(text, "transformer", None), "resblocks", ())
+        plain = all(type(layer).__name__ == "ResidualAttentionBlock" for layer in layers)
+        if pool != "argmax" or mask is None or tuple(mask.shape) != (CONTEXT_LENGTH, CONTEXT_LENGTH) or not plain:
             raise PezError(f"model {name!r} has no CLIP text tower; choose one like ViT-L-14 or ViT-H-14.")
         self.name, self.start_id, self.end_id = name, start_id, end_id
         self._text: Any = text.requires_grad_(False).eval()
+        self.blocks = [_open_clip_block(layer) for layer in layers]
 
     @property
     def embeddings(self) -> Tensor:
         table: Tensor = self._text.token_embedding.weight
         return table
 
-    def encode(self, embedded: Tensor, ends: Tensor) -> Tensor:
-        text, length = self._text, embedded.shape[1]
-        states = (embedded + text.positional_embedding[:length]).to(text.transformer.get_cast_dtype())
-        states = text.ln_final(text.transformer(states, attn_mask=text.attn_mask[:length, :length]))
-        pooled = states[torch.arange(len(states), device=states.device), ends]
-        projection = text.text_projection
-        if projection is not None:
-            pooled = projection(pooled) if isinstance(projection, nn.Module) else pooled @ projection
-        return unit(pooled)
+    def accelerated(self, step: Callable[[], None], generator: torch.Generator) -> Callable[[], None]:
+        return CapturedStep(step, generator) if self.device.type == "cuda" else step
+
+    def place(self, embedded: Tensor, first: int) -> Tensor:
+        positions = self._text.positional_embedding[first : first + embedded.shape[1]]
+        states: Tensor = (embedded + positions).to(self._text.transformer.get_cast_dtype())
+        return states
+
+    def read(self, pooled: Tensor) -> Tensor:
+        pooled, projection = self._text.ln_final(pooled), self._text.text_projection
+        if projection is None:
+            return pooled
+        features: Tensor = projection(pooled) if isinstance(projection, nn.Module) else pooled @ projection
+        return features
+
+
+def _open_clip_block(layer: Any) -> Block:
+    attention, mlp = layer.attn, layer.mlp
+    weights, biases = attention.in_proj_weight.chunk(3), attention.in_proj_bias.chunk(3)
+    queries, keys, values = (partial(frozen_linear, weight=weight, bias=bias) for weight, bias in zip(weights, biases))
+
+    def attention_out(states: Tensor) -> Tensor:
+        out: Tensor = layer.ls_1(frozen_linear(states, attention.out_proj.weight, attention.out_proj.bias))
+        return out
+
+    def feed_forward(states: Tensor) -> Tensor:
+        hidden = mlp.gelu(frozen_linear(states, mlp.c_fc.weight, mlp.c_fc.bias))
+        out: Tensor = layer.ls_2(frozen_linear(hidden, mlp.c_proj.weight, mlp.c_proj.bias))
+        return out
+
+    return Block(attention.num_heads, layer.ln_1, queries, keys, values, attention_out, layer.ln_2, feed_forward)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
+import benchmarks  # noqa: F401 - before the folder tests/benchmarks can take the name
 from pez_core import Encoder, load_encoder, open_pictures
 
 DATA = Path(__file__).parent / "data"

@@ -1,9 +1,10 @@
 """Projection: the nearest allowed embedding by cosine."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 
-from pez_core.projection import Projection
+from pez_core.projection import CHUNK, Projection
 
 embeddings = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
 allowed = torch.arange(0, 50, 3)
@@ -26,3 +27,13 @@ def test_random_ids_are_allowed_and_follow_the_seed():
     projection = Projection(embeddings, allowed)
     first, second = (projection.random_ids((4, 6), torch.Generator().manual_seed(3)) for _ in range(2))
     assert torch.equal(first, second) and set(first.flatten().tolist()) <= set(allowed.tolist())
+
+
+@pytest.mark.parametrize("every", [1, 7])
+def test_a_large_vocabulary_is_searched_in_pieces_whole_or_gathered(every):
+    table = torch.randn(3 * CHUNK, 8, generator=torch.Generator().manual_seed(2))
+    dense = torch.arange(len(table))
+    chosen = dense[dense % 100 != 5][::every]
+    iterate = torch.randn(2, 9, 8, generator=torch.Generator().manual_seed(3))
+    cosines = F.normalize(iterate, dim=-1) @ F.normalize(table[chosen], dim=-1).T
+    assert torch.equal(Projection(table, chosen)(iterate), chosen[cosines.argmax(-1)])
