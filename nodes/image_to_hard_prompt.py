@@ -42,5 +42,5 @@ class ImageToHardPrompt(io.ComfyNode):
         search = merged(settings, prompt_length, steps, seed, candidates)
         with differentiable():
             model = picture_encoder(clip, clip_vision, encoder, projection_file, cls.hidden)
-            found = tasks.invert(model, model.encode_images(list(image)), search, on_step=report(steps))
+            found = tasks.invert(model, model.encode_images(list(image)), search, on_step=report(search))
         return io.NodeOutput(found.text, conditioning(clip, found.text), found.similarity)

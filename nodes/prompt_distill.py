@@ -58,5 +58,5 @@ class PromptDistill(io.ComfyNode):
         with differentiable():
             model = text_encoder(clip, encoder, cls.hidden)
             share = None if target_length else ratio
-            found = tasks.distill(model, text, search, share, on_step=report(steps))
+            found = tasks.distill(model, text, search, share, on_step=report(search))
         return io.NodeOutput(found.text, conditioning(clip, found.text), found.similarity, len(found.tokens))

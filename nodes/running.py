@@ -21,9 +21,9 @@ def differentiable() -> Iterator[None]:
         yield
 
 
-def report(steps: int) -> OnStep:
+def report(settings: SearchSettings) -> OnStep:
     """A callback that moves the node's progress bar and raises ComfyUI's interruption on Cancel."""
-    bar = comfy.utils.ProgressBar(steps)
+    bar = comfy.utils.ProgressBar(settings.steps + settings.refinement)
 
     def on_step(progress: Progress) -> bool:
         comfy.model_management.throw_exception_if_processing_interrupted()

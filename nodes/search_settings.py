@@ -29,6 +29,10 @@ class SearchSettingsNode(io.ComfyNode):
                     "weight_decay", default=default.weight_decay, min=0.0, max=1.0, step=0.01, round=0.0001,
                     tooltip="How strongly each step pulls the continuous prompt to zero.",
                 ),
+                io.Int.Input(
+                    "refinement", default=default.refinement, min=0, max=100_000,
+                    tooltip="Rounds after the steps that swap single words of the best prompt; 0 for none.",
+                ),
                 io.Combo.Input(
                     "token_filter", options=list(TOKEN_FILTERS), default=default.token_filter,
                     tooltip="Which tokens may be used: plain English words, anything printable, or all of them.",
@@ -49,13 +53,14 @@ class SearchSettingsNode(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, learning_rate, weight_decay, token_filter, blocklist, prefix, suffix, time_budget
+        cls, learning_rate, weight_decay, refinement, token_filter, blocklist, prefix, suffix, time_budget
     ) -> io.NodeOutput:
         phrases = (phrase.strip() for line in blocklist.splitlines() for phrase in line.split(","))
         return io.NodeOutput(
             SearchSettings(
                 learning_rate=learning_rate,
                 weight_decay=weight_decay,
+                refinement=refinement,
                 token_filter=token_filter,
                 blocklist=tuple(phrase for phrase in phrases if phrase),
                 prefix=prefix,

@@ -55,6 +55,6 @@ class StyleExtract(io.ComfyNode):
         ]
         with differentiable():
             model = picture_encoder(clip, clip_vision, encoder, projection_file, cls.hidden)
-            found = tasks.style(model, model.encode_images(pictures), search, on_step=report(steps))
+            found = tasks.style(model, model.encode_images(pictures), search, on_step=report(search))
         whole = f"{subject.strip()} {found.text}".strip()
         return io.NodeOutput(found.text, conditioning(clip, whole), found.similarity)

@@ -9,6 +9,8 @@ from .hard_prompt import SearchSettings
 from .tower import MAX_PROMPT_TOKENS
 from .vocabulary import Vocabulary, blocked_phrases
 
+Offer = tuple[list[list[int]], list[float], list[float]]
+
 
 class Best:
     """Keeps the highest-scoring text. Ids that the round trip changes are judged again as they come back."""
@@ -24,7 +26,7 @@ class Best:
         self.tokens: tuple[int, ...] = ()
         self.learned: tuple[int, ...] = ()
 
-    def offer(self, learned: Sequence[Sequence[int]], scores: Sequence[float], similarities: Sequence[float]) -> None:
+    def offer(self, learned: list[list[int]], scores: list[float], similarities: list[float]) -> None:
         """Consider learned ids (B, M) that were judged, before the round trip, as `scores` and `similarities` (B,)."""
         for score, similarity, ids in sorted(zip(scores, similarities, learned), reverse=True):
             if score <= self.score:

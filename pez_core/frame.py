@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .blocks import Past
 from .errors import PezError
 from .hard_prompt import SearchSettings
 from .objectives import Judged, Objective
@@ -36,17 +37,20 @@ class Frame:
         self._past = tower.remember([tower.start_id, *before])
         self._end = tower.embed(torch.tensor([*after, tower.end_id], device=tower.device))
 
-    def features(self, learned: Tensor) -> Tensor:
-        """Unit features (B, F) of embedded learned tokens (B, M, D)."""
+    def features(self, learned: Tensor, past: Past | None = None) -> Tensor:
+        """Unit features (B, F) of embedded learned tokens (B, M, D), after the start or another `past`."""
         count = len(learned)
         embedded = torch.cat([learned, self._end.expand(count, -1, -1)], 1)
         ends = torch.full((count,), embedded.shape[1] - 1, device=embedded.device)
-        return self.tower.encode(embedded, ends, self._past)
+        return self.tower.encode(embedded, ends, past or self._past)
 
     @torch.no_grad()
-    def judge(self, ids: Tensor) -> Judged:
-        """Learned ids (N, M), all targets counted."""
-        return self._judged(self.features(self.tower.embed(ids)))
+    def judge_swaps(self, learned: Sequence[int], position: int, tokens: Tensor) -> Judged:
+        """Learned ids with each of `tokens` (N,) in turn at one position; what stands before it is read once."""
+        past = self.tower.remember([self.tower.start_id, *self.before, *learned[:position]])
+        after = torch.tensor(learned[position + 1 :], dtype=torch.long, device=tokens.device)
+        ids = torch.cat([tokens[:, None], after.expand(len(tokens), -1)], 1)
+        return self._judged(self.features(self.tower.embed(ids), past))
 
     def judge_prompt(self, tokens: Sequence[int]) -> Judged:
         """A whole prompt by its ids, of any length."""

@@ -11,17 +11,19 @@ from .tower import MAX_PROMPT_TOKENS
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """Settings of a search; the defaults are the published ones (Wen et al. 2023, section 4), words only.
+    """Settings of a search; length, learning rate and weight decay are the published ones (Wen et al. 2023, section 4).
 
     `tokens` is the length of the learned prompt, without `prefix` and `suffix`, which stand around it unchanged.
+    `candidates` searches take `steps` side by side, then `refinement` rounds swap tokens of the best prompt.
     `batch` targets are drawn per step (None: all). `time_budget` is in seconds (None: no limit).
 
     Raises PezError for values that no search can use.
     """
 
     tokens: int = 16
-    steps: int = 3000
-    candidates: int = 1
+    steps: int = 1000
+    candidates: int = 8
+    refinement: int = 200
     seed: int = 0
     learning_rate: float = 0.1
     weight_decay: float = 0.1
@@ -39,6 +41,8 @@ class SearchSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise PezError(f"{name} is {value}; choose 1 or more.")
+        if self.refinement < 0:
+            raise PezError(f"refinement is {self.refinement}; choose 0 or more rounds.")
         if self.time_budget is not None and self.time_budget <= 0:
             raise PezError(f"time budget is {self.time_budget} seconds; choose more than 0, or none.")
 

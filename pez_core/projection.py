@@ -30,9 +30,9 @@ class Projection:
 
     def __init__(self, embeddings: Tensor, allowed: Tensor) -> None:
         self._table = embeddings.detach()
-        self._allowed = allowed.to(embeddings.device)
+        self.allowed = allowed.to(embeddings.device)
         chunk = CHUNK if embeddings.device.type == "cpu" else CHUNK_ON_GPU
-        self._pieces = [self._piece(ids) for ids in torch.split(self._allowed, chunk)]
+        self._pieces = [self._piece(ids) for ids in torch.split(self.allowed, chunk)]
 
     def __call__(self, iterate: Tensor) -> Tensor:
         """Ids (B, M) of the tokens nearest to `iterate` (B, M, D)."""
@@ -42,10 +42,16 @@ class Projection:
         ids = torch.stack([ids for _, ids in found]).gather(0, best[None])[0]
         return ids.view(iterate.shape[:-1])
 
+    def products(self, vectors: Tensor) -> Tensor:
+        """Products (N, A) of vectors (N, D) with the embeddings of the allowed ids, in the order of `allowed`."""
+        wanted = vectors.float().T
+        whole = torch.cat([self._table[ids].float() @ wanted for ids in torch.split(self.allowed, CHUNK)])
+        return whole.T
+
     def random_ids(self, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
         """Ids drawn evenly from the allowed ones, from a generator on the CPU so that every device starts alike."""
-        choice = torch.randint(len(self._allowed), shape, generator=generator)
-        return self._allowed[choice.to(self._allowed.device)]
+        choice = torch.randint(len(self.allowed), shape, generator=generator)
+        return self.allowed[choice.to(self.allowed.device)]
 
     def _piece(self, ids: Tensor) -> _Piece:
         first, last = int(ids[0]), int(ids[-1]) + 1

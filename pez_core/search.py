@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 
-from .best import Best
+from .best import Best, Offer
 from .descent import Descent
 from .errors import PezError
 from .frame import Frame
 from .hard_prompt import SearchSettings
 from .objectives import Objective
 from .projection import Projection
+from .refinement import refine
 from .tower import TextTower
 from .vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a search stands after `step` of `steps`: the best text so far and its similarity."""
+    """Where a search stands after `step` of `steps`, refinement rounds included: the best text and its similarity."""
 
     step: int
     steps: int
@@ -40,8 +43,8 @@ class Found:
 
 
 OnStep = Callable[[Progress], bool | None]
-Offer = tuple[list[list[int]], list[float], list[float]]
 READ_EVERY = 16
+DESCENT_SHARE = 0.2
 
 
 def search(
@@ -51,25 +54,30 @@ def search(
     settings: SearchSettings,
     on_step: OnStep | None = None,
 ) -> Found:
-    """Find the prompt that scores highest under `objective`.
+    """Find the prompt that scores highest under `objective`: by gradient descent, then by refinement of the best.
 
-    Each step projects the iterates P (B, M, D) onto the vocabulary, takes the gradient of the loss at the projection
-    P′, and applies it to P with AdamW. Candidates do not influence each other. Runs are repeatable for a seed on one
-    device. `on_step` is called after every step and stops the search by returning True.
+    Each step of the descent projects the iterates P (B, M, D) onto the vocabulary, takes the gradient of the loss at
+    the projection P′, and applies it to P with AdamW. Candidates do not influence each other. Runs are repeatable for a
+    seed on one device, unless time ends them. `on_step` is called after every step and round and stops the search by
+    returning True. Of a time budget the descent takes `DESCENT_SHARE` at most when refinement follows.
 
     Raises PezError when prefix, prompt and suffix do not fit the context, or no text passed the blocklist.
     """
     frame = Frame(tower, vocabulary, objective, settings)
+    projection = Projection(tower.embeddings, vocabulary.allowed_ids(settings.token_filter, settings.blocklist))
     best = Best(frame, vocabulary, settings)
+    began, budget = time.monotonic(), settings.time_budget or math.inf
+    swaps = torch.Generator().manual_seed(settings.seed)
+    stages = (
+        (_descend(frame, projection, settings), budget * (DESCENT_SHARE if settings.refinement else 1)),
+        (refine(frame, projection, best, settings.refinement, swaps), budget),
+    )
     history: list[float] = []
-    began = time.monotonic()
-
-    for step, offered in enumerate(_descend(frame, vocabulary, settings), 1):
+    for offered in chain.from_iterable(_until(began + seconds, stage) for stage, seconds in stages):
         best.offer(*offered)
         history.append(best.similarity)
-        stopped = on_step is not None and on_step(Progress(step, settings.steps, best.similarity, best.text))
-        out_of_time = settings.time_budget is not None and time.monotonic() - began >= settings.time_budget
-        if stopped or out_of_time:
+        progress = Progress(len(history), settings.steps + settings.refinement, best.similarity, best.text)
+        if on_step is not None and on_step(progress):
             break
 
     if not best.text:
@@ -78,10 +86,16 @@ def search(
     return Found(best.text, best.tokens, similarity, tuple(history))
 
 
-def _descend(frame: Frame, vocabulary: Vocabulary, settings: SearchSettings) -> Iterator[Offer]:
+def _until(moment: float, offers: Iterable[Offer]) -> Iterator[Offer]:
+    for offered in offers:
+        yield offered
+        if time.monotonic() >= moment:
+            return
+
+
+def _descend(frame: Frame, projection: Projection, settings: SearchSettings) -> Iterator[Offer]:
     """What each step tried. On a GPU steps are queued and read together, since every reading waits for the device."""
     tower = frame.tower
-    projection = Projection(tower.embeddings, vocabulary.allowed_ids(settings.token_filter, settings.blocklist))
     start = projection.random_ids((settings.candidates, settings.tokens), torch.Generator().manual_seed(settings.seed))
     draws = torch.Generator(tower.device).manual_seed(settings.seed)
     read_every = 1 if tower.device.type == "cpu" else READ_EVERY

@@ -2,6 +2,7 @@
 
 python -m training.evaluate --packages node_modules --cache drawings.npy --scores scores.json
 python -m training.evaluate --packages node_modules --cache drawings.npy --test-data tests/data
+python -m training.evaluate --packages node_modules --cache drawings.npy --benchmark-data benchmarks/data
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from training.pictures import SEEN_JITTER, UNSEEN_JITTER, Sample, compose
 
 SEED = 1000
 PICTURES = 40
+BENCHMARK_PICTURES = 80
 STYLE_PICTURES = 6
 CHUNK = 256
 
@@ -107,8 +109,10 @@ def _similarities(encoder: Encoder, drawings: Drawings) -> dict[str, float]:
     }
 
 
-def _test_pictures(drawings: Drawings, held_out: bool, count: int = PICTURES) -> tuple[Tensor, list[dict]]:
-    rng, generator = random.Random(SEED), torch.Generator().manual_seed(SEED)
+def _test_pictures(
+    drawings: Drawings, held_out: bool, count: int = PICTURES, seed: int = SEED
+) -> tuple[Tensor, list[dict]]:
+    rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     indices = [i for i, concept in enumerate(drawings.concepts) if concept.held_out == held_out]
     chosen = torch.tensor(rng.sample(indices, count))
     styles = torch.arange(count) % len(STYLE_NAMES)
@@ -157,6 +161,31 @@ def write_test_data(encoder: Encoder, drawings: Drawings, folder: Path) -> None:
     )
 
 
+def write_benchmark_data(encoder: Encoder, drawings: Drawings, folder: Path) -> None:
+    """Pictures of training and of held-out concepts, the mean features of every concept, and of theirs by style."""
+    folder.mkdir(parents=True, exist_ok=True)
+    described = []
+    for name, held_out, count in (("training", False, BENCHMARK_PICTURES), ("held-out", True, PICTURES)):
+        pictures, facts = _test_pictures(drawings, held_out, count, SEED + 3)
+        _save(name, pictures, facts, folder)
+        described += facts
+    names = [concept.name for concept in drawings.concepts]
+    shown = torch.tensor([names.index(facts["concept"]) for facts in described])
+    generator = torch.Generator().manual_seed(SEED + 4)
+    styles = []
+    for style in range(len(STYLE_NAMES)):
+        pictures = compose(drawings.pixels, _sample(shown, style, generator), generator, SEEN_JITTER)
+        styles.append(encode_pictures(encoder, pictures))
+    save_file(
+        {
+            "concepts": concept_features(encoder, drawings, list(range(len(names)))).half(),
+            "styles": torch.stack(styles, 1).half(),
+        },
+        folder / "features.safetensors",
+        {"names": json.dumps(names), "styles": json.dumps(STYLE_NAMES)},
+    )
+
+
 def _save(name: str, pictures: Tensor, described: list[dict], folder: Path) -> None:
     (folder / name).mkdir(exist_ok=True)
     for index, (picture, facts) in enumerate(zip(pictures, described)):
@@ -171,10 +200,13 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True, help="the rendered drawings, made if missing")
     parser.add_argument("--scores", type=Path, help="file for the scores, JSON")
     parser.add_argument("--test-data", type=Path, help="folder for pictures and features")
+    parser.add_argument("--benchmark-data", type=Path, help="folder for the pictures and features of benchmarks")
     arguments = parser.parse_args()
     encoder, drawings = load_encoder(), load_drawings(arguments.packages, arguments.cache)
     if arguments.test_data:
         write_test_data(encoder, drawings, arguments.test_data)
+    if arguments.benchmark_data:
+        write_benchmark_data(encoder, drawings, arguments.benchmark_data)
     if arguments.scores:
         result = json.dumps(scores(encoder, drawings), indent=2)
         arguments.scores.write_text(result + "\n", encoding="utf-8")

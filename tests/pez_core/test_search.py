@@ -12,7 +12,7 @@ from pez_core.objectives import Match
 from pez_core.projection import Projection
 from pez_core.search import search
 
-QUICK = SearchSettings(tokens=6, steps=25, candidates=3, seed=5)
+QUICK = SearchSettings(tokens=6, steps=25, candidates=3, refinement=10, seed=5)
 
 
 def find(encoder, target, settings=QUICK, on_step=None):
@@ -26,7 +26,7 @@ def target(contents):
 
 def test_it_follows_algorithm_1_written_out_plainly(encoder, target, monkeypatch):
     """Gradient at the projection, AdamW step on the iterate, all 77 positions: the same ids at each step."""
-    settings = replace(QUICK, candidates=1, token_filter="all")
+    settings = replace(QUICK, candidates=1, refinement=0, token_filter="all")
     tower, allowed = encoder.tower, encoder.vocabulary.allowed_ids("all")
     start = Projection(tower.embeddings, allowed).random_ids((1, 6), torch.Generator().manual_seed(5))
     prompt = tower.embeddings[start].clone().requires_grad_(True)
@@ -69,7 +69,7 @@ def test_similarity_is_that_of_the_returned_text_tokenised_again(encoder, conten
 
 def test_more_steps_never_lower_the_best_similarity(encoder, target):
     history = find(encoder, target).history
-    assert len(history) == QUICK.steps
+    assert len(history) == QUICK.steps + QUICK.refinement
     assert list(history) == sorted(history)
 
 
@@ -85,7 +85,7 @@ def test_candidates_do_not_influence_each_other(encoder, target, monkeypatch):
         monkeypatch.setattr(
             Projection, "__call__", lambda self, iterate, seen=seen: seen.append(project(self, iterate)) or seen[-1]
         )
-        find(encoder, target, replace(QUICK, candidates=candidates, steps=10))
+        find(encoder, target, replace(QUICK, candidates=candidates, steps=10, refinement=0))
         trajectories.append([ids[0].tolist() for ids in seen])
     assert trajectories[0] == trajectories[1]
 
@@ -126,13 +126,28 @@ def test_a_callback_that_raises_ends_the_search_and_leaves_the_weights(encoder, 
     assert torch.equal(encoder.tower.embeddings, before)
 
 
-def test_a_time_budget_ends_the_search(encoder, target):
+def test_a_time_budget_ends_the_search_and_leaves_a_share_to_refinement(encoder, target):
+    steps = []
+
     def slow(progress):
-        time.sleep(0.2)
+        steps.append(time.monotonic())
+        time.sleep(0.1)
         return False
 
-    found = find(encoder, target, replace(QUICK, steps=10_000, time_budget=0.5), slow)
-    assert len(found.history) < 10
+    endless = replace(QUICK, steps=10_000, refinement=10_000, time_budget=2.0)
+    for settings in (endless, replace(endless, refinement=0)):
+        steps.clear()
+        began = time.monotonic()
+        find(encoder, target, settings, slow)
+        assert time.monotonic() - began >= 2.0
+        assert len(steps) <= 20
+
+
+def test_refinement_goes_on_where_the_descent_ended(encoder, target):
+    plain = find(encoder, target, replace(QUICK, refinement=0))
+    refined = find(encoder, target, replace(QUICK, refinement=40))
+    assert refined.history[: QUICK.steps] == plain.history
+    assert refined.similarity > plain.similarity + 0.02
 
 
 def test_prompt_and_frame_must_fit_the_context(encoder, target):

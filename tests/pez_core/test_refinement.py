@@ -1,0 +1,74 @@
+"""Refinement: one token at a time, first those that the gradient ranks highest, never worse."""
+
+import torch
+
+from pez_core.objectives import Judged
+from pez_core.projection import Projection
+from pez_core.refinement import SWAPS, refine
+
+TABLE = torch.randn(3 * SWAPS, 6, generator=torch.Generator().manual_seed(0))
+ALLOWED = torch.arange(0, 3 * SWAPS, 2)
+
+
+class Linear:
+    """A goal that is linear in the embeddings, so that the gradient ranks swaps as they are."""
+
+    wanted = torch.randn(3, 6, generator=torch.Generator().manual_seed(1))
+
+    def judge(self, ids):
+        score = (TABLE[ids] * self.wanted).sum((1, 2))
+        return Judged(score, score)
+
+    def judge_with_gradient(self, ids):
+        return self.judge(ids), -self.wanted[None]
+
+    def judge_swaps(self, learned, position, tokens):
+        ids = torch.tensor([list(learned)]).repeat(len(tokens), 1)
+        ids[:, position] = tokens
+        return self.judge(ids)
+
+
+class Incumbent:
+    def __init__(self, learned):
+        self.learned, self.score = learned, float("-inf")
+
+    def offer(self, learned, scores, similarities):
+        best = max(range(len(scores)), key=scores.__getitem__)
+        if scores[best] > self.score:
+            self.learned, self.score = tuple(learned[best]), scores[best]
+
+
+def run(incumbent, rounds, accepts=True):
+    projection, seen = Projection(TABLE, ALLOWED), []
+    for offer in refine(Linear(), projection, incumbent, rounds, torch.Generator().manual_seed(0)):
+        seen.append(offer)
+        if accepts:
+            incumbent.offer(*offer)
+    return seen
+
+
+def test_it_finds_the_best_token_of_every_position():
+    incumbent = Incumbent((0, 2, 4))
+    run(incumbent, 3)
+    best = [ALLOWED[(TABLE[ALLOWED] @ wanted).argmax()].item() for wanted in Linear.wanted]
+    assert list(incumbent.learned) == best
+
+
+def test_a_round_changes_one_position_and_stays_within_the_allowed_ids():
+    for (offered, _, _), incumbent in zip(run(Incumbent((0, 2, 4)), 4, accepts=False), [(0, 2, 4)] * 4):
+        changed = {place for row in offered for place, (new, old) in enumerate(zip(row, incumbent)) if new != old}
+        assert len(changed) == 1
+        assert {token for row in offered for token in row} <= set(ALLOWED.tolist())
+
+
+def test_positions_tried_in_vain_get_the_next_tokens_of_the_ranking():
+    offers = run(Incumbent((0, 2, 4)), 6, accepts=False)
+    tokens = [{row[place] for row in offered for place in range(3)} for offered, _, _ in offers]
+    places = [next(p for p in range(3) if len({row[p] for row in offered}) > 1) for offered, _, _ in offers]
+    for place in range(3):
+        first, second = (tokens[index] - {0, 2, 4} for index in range(6) if places[index] == place)
+        assert len(first) >= SWAPS - 3 and not first & second
+
+
+def test_without_an_incumbent_nothing_is_offered():
+    assert run(Incumbent(()), 5) == []
