@@ -98,9 +98,9 @@ class Bench:
         """Both sides timed in turn at one size."""
         device = self.tower.device
         count = STEPS_PER_TIMING[device.type]
-        two_steps = partial(self._two_steps, tokens, candidates, targets)
-        resident = machine.peak_resident_bytes(two_steps)
-        allocated = machine.peak_allocated_bytes(two_steps, device)
+        first_step = partial(self._first_step, tokens, candidates, targets)
+        resident = machine.peak_resident_bytes(first_step)
+        allocated = machine.peak_allocated_bytes(first_step, device)
         step = self.ours(tokens, candidates, targets)
         works = {"ours": _times(count, step), "reference": _times(count, self.reference(tokens, targets))}
         taken = {name: time / count for name, time in machine.in_turn(works, self.rounds, device).items()}
@@ -112,10 +112,8 @@ class Bench:
             allocated, resident, sum(weight.nbytes for weight in self.text.parameters()),
         )  # fmt: skip
 
-    def _two_steps(self, tokens: int, candidates: int, targets: int) -> None:
-        step = self.ours(tokens, candidates, targets)
-        step()
-        step()
+    def _first_step(self, tokens: int, candidates: int, targets: int) -> None:
+        self.ours(tokens, candidates, targets)()
 
     def _operations(self, tokens: int, candidates: int) -> float:
         """Multiplications and additions in the products with weights that a step cannot do without."""
@@ -145,11 +143,11 @@ def _bench(name: str, device: torch.device, dtype: torch.dtype, rounds: int, pea
 
 def _rows(options: argparse.Namespace, device: torch.device, dtype: torch.dtype, peak: float) -> Iterator[Row]:
     for name in TOWERS[:2] if options.quick else TOWERS:
-        bench = _bench(name, device, dtype, 3 if options.quick else 5, peak)
+        bench = _bench(name, device, dtype, 3, peak)
         sizes = [(16, 1), (16, 8)] if options.quick else list(itertools.product(LENGTHS, CANDIDATES))
         for tokens, candidates in sizes:
             large = tokens * candidates > 256 and device.type == "cpu"
-            yield replace(bench, rounds=2 if large else bench.rounds).row(tokens, candidates)
+            yield replace(bench, rounds=1 if large else bench.rounds).row(tokens, candidates)
         if name == TOWERS[0]:
             yield from (bench.row(16, 1, targets) for targets in (16, 256))
         del bench

@@ -29,13 +29,17 @@ class SearchSettingsNode(io.ComfyNode):
                     "weight_decay", default=default.weight_decay, min=0.0, max=1.0, step=0.01, round=0.0001,
                     tooltip="How strongly each step pulls the continuous prompt to zero.",
                 ),
-                io.Int.Input(
-                    "refinement", default=default.refinement, min=0, max=100_000,
-                    tooltip="Rounds after the steps that swap single words of the best prompt; 0 for none.",
+                io.Float.Input(
+                    "refinement", default=default.refinement, min=0.0, max=100.0, step=0.05, round=0.001,
+                    tooltip="After the steps, single words of the best prompt are swapped: rounds for each step.",
                 ),
                 io.Combo.Input(
                     "token_filter", options=list(TOKEN_FILTERS), default=default.token_filter,
                     tooltip="Which tokens may be used: plain English words, anything printable, or all of them.",
+                ),
+                io.Float.Input(
+                    "word_preference", default=default.word_preference, min=0.0, max=2.0, step=0.05, round=0.001,
+                    tooltip="Where the filter admits fragments of words: how much nearer than a word one must be.",
                 ),
                 io.String.Input(
                     "blocklist", default="", multiline=True,
@@ -53,7 +57,16 @@ class SearchSettingsNode(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, learning_rate, weight_decay, refinement, token_filter, blocklist, prefix, suffix, time_budget
+        cls,
+        learning_rate,
+        weight_decay,
+        refinement,
+        token_filter,
+        word_preference,
+        blocklist,
+        prefix,
+        suffix,
+        time_budget,
     ) -> io.NodeOutput:
         phrases = (phrase.strip() for line in blocklist.splitlines() for phrase in line.split(","))
         return io.NodeOutput(
@@ -62,6 +75,7 @@ class SearchSettingsNode(io.ComfyNode):
                 weight_decay=weight_decay,
                 refinement=refinement,
                 token_filter=token_filter,
+                word_preference=word_preference,
                 blocklist=tuple(phrase for phrase in phrases if phrase),
                 prefix=prefix,
                 suffix=suffix,

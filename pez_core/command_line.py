@@ -44,7 +44,7 @@ def _run(options: argparse.Namespace) -> HardPrompt:
         return tasks.concat(encoder, options.prompts, options.separator)
     if options.command == "score":
         return tasks.score(encoder, options.text, encoder.encode_images(pictures))
-    with _shown(settings.steps + settings.refinement) as on_step:
+    with _shown(settings.steps + settings.rounds) as on_step:
         if options.command == "distill":
             ratio = None if options.tokens else options.ratio
             return tasks.distill(encoder, options.prompt, settings, ratio, on_step=on_step)
@@ -68,6 +68,7 @@ def _settings(options: argparse.Namespace) -> SearchSettings:
         learning_rate=options.learning_rate,
         weight_decay=options.weight_decay,
         token_filter=options.token_filter,
+        word_preference=options.word_preference,
         blocklist=tuple(options.block),
         prefix=options.prefix,
         suffix=options.suffix,
@@ -144,11 +145,24 @@ def _search_options() -> argparse.ArgumentParser:
     options.add_argument("--tokens", type=int, help=f"length of the prompt (default {default.tokens})")
     options.add_argument("--steps", type=int, default=default.steps)
     options.add_argument("--candidates", type=int, default=default.candidates, help="searches run together")
-    options.add_argument("--refinement", type=int, default=default.refinement, help="rounds of token swaps afterwards")
+    options.add_argument(
+        "--refinement",
+        type=float,
+        default=default.refinement,
+        metavar="ROUNDS",
+        help=f"rounds of token swaps afterwards, per step (default {default.refinement})",
+    )
     options.add_argument("--seed", type=int, default=default.seed)
     options.add_argument("--learning-rate", type=float, default=default.learning_rate)
     options.add_argument("--weight-decay", type=float, default=default.weight_decay)
     options.add_argument("--token-filter", choices=TOKEN_FILTERS, default=default.token_filter)
+    options.add_argument(
+        "--word-preference",
+        type=float,
+        default=default.word_preference,
+        metavar="COSINE",
+        help="how much nearer than a word a fragment must be",
+    )
     options.add_argument(
         "--block", action="append", default=[], metavar="PHRASE", help="words never to use; repeatable"
     )

@@ -14,7 +14,8 @@ class SearchSettings:
     """Settings of a search; length, learning rate and weight decay are the published ones (Wen et al. 2023, section 4).
 
     `tokens` is the length of the learned prompt, without `prefix` and `suffix`, which stand around it unchanged.
-    `candidates` searches take `steps` side by side, then `refinement` rounds swap tokens of the best prompt.
+    Where the token filter admits more than words, a fragment must be nearer than a word by `word_preference`, a cosine.
+    `candidates` searches take `steps` side by side; then `refinement` rounds for each step swap tokens of the best one.
     `batch` targets are drawn per step (None: all). `time_budget` is in seconds (None: no limit).
 
     Raises PezError for values that no search can use.
@@ -23,11 +24,12 @@ class SearchSettings:
     tokens: int = 16
     steps: int = 1000
     candidates: int = 8
-    refinement: int = 200
+    refinement: float = 0.2
     seed: int = 0
     learning_rate: float = 0.1
     weight_decay: float = 0.1
     token_filter: str = "ascii words"
+    word_preference: float = 0.0
     blocklist: tuple[str, ...] = ()
     prefix: str = ""
     suffix: str = ""
@@ -42,9 +44,16 @@ class SearchSettings:
             if value is not None and value < 1:
                 raise PezError(f"{name} is {value}; choose 1 or more.")
         if self.refinement < 0:
-            raise PezError(f"refinement is {self.refinement}; choose 0 or more rounds.")
+            raise PezError(f"refinement is {self.refinement}; choose 0 or more rounds per step.")
+        if self.word_preference < 0:
+            raise PezError(f"word preference is {self.word_preference}; choose 0 or more, such as 0.1.")
         if self.time_budget is not None and self.time_budget <= 0:
             raise PezError(f"time budget is {self.time_budget} seconds; choose more than 0, or none.")
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds of refinement follow the steps."""
+        return round(self.refinement * self.steps)
 
 
 @dataclass(frozen=True)

@@ -57,15 +57,15 @@ def refine(
             fresh, first = set(range(len(learned))), first + SWAPS
         position = turns.pop()
         fresh.discard(position)
-        tokens = projection.allowed[_window(gains[position], first)]
+        tokens = projection.preferred[_window(gains[position], first)]
         judged = goal.judge_swaps(learned, position, tokens)
         swapped = [[*learned[:position], token, *learned[position + 1 :]] for token in tokens.tolist()]
         yield swapped, judged.score.tolist(), judged.similarity.tolist()
 
 
 def _gains(goal: SwapGoal, projection: Projection, learned: Sequence[int]) -> Tensor:
-    """How much each allowed token would lower the loss at each position, to first order (M, A)."""
-    _, gradient = goal.judge_with_gradient(torch.tensor([list(learned)], device=projection.allowed.device))
+    """How much each preferred token would lower the loss at each position, to first order (M, P)."""
+    _, gradient = goal.judge_with_gradient(torch.tensor([list(learned)], device=projection.preferred.device))
     return -projection.products(gradient[0])
 
 

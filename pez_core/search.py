@@ -64,19 +64,19 @@ def search(
     Raises PezError when prefix, prompt and suffix do not fit the context, or no text passed the blocklist.
     """
     frame = Frame(tower, vocabulary, objective, settings)
-    projection = Projection(tower.embeddings, vocabulary.allowed_ids(settings.token_filter, settings.blocklist))
+    projection = _projection(tower, vocabulary, settings)
     best = Best(frame, vocabulary, settings)
     began, budget = time.monotonic(), settings.time_budget or math.inf
     swaps = torch.Generator().manual_seed(settings.seed)
     stages = (
-        (_descend(frame, projection, settings), budget * (DESCENT_SHARE if settings.refinement else 1)),
-        (refine(frame, projection, best, settings.refinement, swaps), budget),
+        (_descend(frame, projection, settings), budget * (DESCENT_SHARE if settings.rounds else 1)),
+        (refine(frame, projection, best, settings.rounds, swaps), budget),
     )
     history: list[float] = []
     for offered in chain.from_iterable(_until(began + seconds, stage) for stage, seconds in stages):
         best.offer(*offered)
         history.append(best.similarity)
-        progress = Progress(len(history), settings.steps + settings.refinement, best.similarity, best.text)
+        progress = Progress(len(history), settings.steps + settings.rounds, best.similarity, best.text)
         if on_step is not None and on_step(progress):
             break
 
@@ -84,6 +84,14 @@ def search(
         raise PezError("blocklist rejected every prompt that was found; take words out of it or raise the steps.")
     similarity = frame.judge_prompt(best.tokens).similarity.item()
     return Found(best.text, best.tokens, similarity, tuple(history))
+
+
+def _projection(tower: TextTower, vocabulary: Vocabulary, settings: SearchSettings) -> Projection:
+    allowed = vocabulary.allowed_ids(settings.token_filter, settings.blocklist)
+    if not settings.word_preference:
+        return Projection(tower.embeddings, allowed)
+    fragments = ~torch.isin(allowed, vocabulary.allowed_ids("ascii words"))
+    return Projection(tower.embeddings, allowed, settings.word_preference * fragments)
 
 
 def _until(moment: float, offers: Iterable[Offer]) -> Iterator[Offer]:

@@ -37,3 +37,13 @@ def test_a_large_vocabulary_is_searched_in_pieces_whole_or_gathered(every):
     iterate = torch.randn(2, 9, 8, generator=torch.Generator().manual_seed(3))
     cosines = F.normalize(iterate, dim=-1) @ F.normalize(table[chosen], dim=-1).T
     assert torch.equal(Projection(table, chosen)(iterate), chosen[cosines.argmax(-1)])
+
+
+def test_a_handicap_is_taken_off_the_cosine():
+    handicap = 0.3 * (allowed % 2 == 0)
+    iterate = torch.randn(1, 200, 8, generator=torch.Generator().manual_seed(4))
+    cosines = F.normalize(iterate, dim=-1) @ F.normalize(embeddings[allowed], dim=-1).T
+    projection = Projection(embeddings, allowed, handicap)
+    assert torch.equal(projection(iterate), allowed[(cosines - handicap).argmax(-1)])
+    assert not torch.equal(projection(iterate), Projection(embeddings, allowed)(iterate))
+    assert torch.equal(projection.preferred, allowed[allowed % 2 == 1])

@@ -12,7 +12,7 @@ from pez_core.objectives import Match
 from pez_core.projection import Projection
 from pez_core.search import search
 
-QUICK = SearchSettings(tokens=6, steps=25, candidates=3, refinement=10, seed=5)
+QUICK = SearchSettings(tokens=6, steps=25, candidates=3, refinement=0.4, seed=5)
 
 
 def find(encoder, target, settings=QUICK, on_step=None):
@@ -69,7 +69,7 @@ def test_similarity_is_that_of_the_returned_text_tokenised_again(encoder, conten
 
 def test_more_steps_never_lower_the_best_similarity(encoder, target):
     history = find(encoder, target).history
-    assert len(history) == QUICK.steps + QUICK.refinement
+    assert len(history) == QUICK.steps + QUICK.rounds == 35
     assert list(history) == sorted(history)
 
 
@@ -134,7 +134,7 @@ def test_a_time_budget_ends_the_search_and_leaves_a_share_to_refinement(encoder,
         time.sleep(0.1)
         return False
 
-    endless = replace(QUICK, steps=10_000, refinement=10_000, time_budget=2.0)
+    endless = replace(QUICK, steps=10_000, refinement=1.0, time_budget=2.0)
     for settings in (endless, replace(endless, refinement=0)):
         steps.clear()
         began = time.monotonic()
@@ -145,7 +145,7 @@ def test_a_time_budget_ends_the_search_and_leaves_a_share_to_refinement(encoder,
 
 def test_refinement_goes_on_where_the_descent_ended(encoder, target):
     plain = find(encoder, target, replace(QUICK, refinement=0))
-    refined = find(encoder, target, replace(QUICK, refinement=40))
+    refined = find(encoder, target, replace(QUICK, refinement=1.6))
     assert refined.history[: QUICK.steps] == plain.history
     assert refined.similarity > plain.similarity + 0.02
 
@@ -153,3 +153,13 @@ def test_refinement_goes_on_where_the_descent_ended(encoder, target):
 def test_prompt_and_frame_must_fit_the_context(encoder, target):
     with pytest.raises(PezError, match="prefix, prompt length and suffix take 78 tokens together"):
         find(encoder, target, replace(QUICK, tokens=75, prefix="one two three"))
+
+
+def test_a_word_preference_leaves_fewer_fragments(encoder, target):
+    words = set(encoder.vocabulary.allowed_ids("ascii words").tolist())
+    fragments = []
+    for preference in (0.0, 0.3):
+        settings = replace(QUICK, tokens=16, token_filter="all", word_preference=preference)
+        tokens = [token for seed in range(3) for token in find(encoder, target, replace(settings, seed=seed)).tokens]
+        fragments.append(sum(token not in words for token in tokens))
+    assert fragments[0] > 3 and fragments[1] < fragments[0] / 2

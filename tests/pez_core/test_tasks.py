@@ -11,7 +11,7 @@ from safetensors import safe_open
 from pez_core import PezError, SearchSettings, concat, distill, invert, score, style
 
 DATA = Path(__file__).parents[1] / "data"
-SETTINGS = SearchSettings(tokens=8, steps=100, candidates=8, refinement=100)
+SETTINGS = SearchSettings(tokens=8, steps=100, candidates=8, refinement=1.0)
 QUICK = SearchSettings(tokens=4, steps=10, candidates=1, refinement=0)
 CAPTION = "a glossy drawing of a smiling cat face with heart eyes and one red rose on a blue background"
 

@@ -1,0 +1,31 @@
+"""The committed results: complete, and what the documentation quotes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+SPEED = {
+    "tower", "device", "tokens", "candidates", "seconds_per_step", "reference_seconds_per_step", "ratio_per_step",
+    "ratio_per_candidate_step", "peak_extra_bytes", "encoder_bytes",
+}  # fmt: skip
+QUALITY = {"method", "picture", "held_out", "seconds", "similarity", "concept_rank", "style_match"}
+
+
+@pytest.mark.parametrize(("name", "fields"), [("speed", SPEED), ("quality", QUALITY)])
+def test_rows_have_their_fields_and_the_file_says_where_it_is_from(name, fields):
+    result = json.loads((RESULTS / f"{name}.json").read_text())
+    assert {"command", "date", "device", "torch", "python"} <= set(result)
+    assert result["command"].startswith(f"python -m benchmarks.{name}")
+    assert result["rows"] and all(fields <= set(row) for row in result["rows"])
+
+
+def test_every_method_was_tried_on_the_same_hundred_pictures():
+    rows = json.loads((RESULTS / "quality.json").read_text())["rows"]
+    pictures = {}
+    for row in rows:
+        pictures.setdefault(row["method"], set()).add(row["picture"])
+    full = [names for method, names in pictures.items() if "3000" not in method]
+    assert len(full) == 4 and all(names == full[0] for names in full)
+    assert len(full[0]) >= 100
