@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -65,15 +66,16 @@ class ComfyTower(TextTower):
 def _block(layer: Any) -> Block:
     attention, mlp = layer.self_attn, layer.mlp
 
+    def queries_keys_values(states: Tensor) -> Sequence[Tensor]:
+        return [_linear(layer, states) for layer in (attention.q_proj, attention.k_proj, attention.v_proj)]
+
     def feed_forward(states: Tensor) -> Tensor:
         return _linear(mlp.fc2, mlp.activation(_linear(mlp.fc1, states)))
 
     return Block(
         heads=attention.heads,
         attention_norm=partial(_norm, layer.layer_norm1),
-        queries=partial(_linear, attention.q_proj),
-        keys=partial(_linear, attention.k_proj),
-        values=partial(_linear, attention.v_proj),
+        queries_keys_values=queries_keys_values,
         attention_out=partial(_linear, attention.out_proj),
         mlp_norm=partial(_norm, layer.layer_norm2),
         mlp=feed_forward,

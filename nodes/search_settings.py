@@ -29,17 +29,9 @@ class SearchSettingsNode(io.ComfyNode):
                     "weight_decay", default=default.weight_decay, min=0.0, max=1.0, step=0.01, round=0.0001,
                     tooltip="How strongly each step pulls the continuous prompt to zero.",
                 ),
-                io.Float.Input(
-                    "refinement", default=default.refinement, min=0.0, max=100.0, step=0.05, round=0.001,
-                    tooltip="After the steps, single words of the best prompt are swapped: rounds for each step.",
-                ),
                 io.Combo.Input(
                     "token_filter", options=list(TOKEN_FILTERS), default=default.token_filter,
                     tooltip="Which tokens may be used: plain English words, anything printable, or all of them.",
-                ),
-                io.Float.Input(
-                    "word_preference", default=default.word_preference, min=0.0, max=2.0, step=0.05, round=0.001,
-                    tooltip="Where the filter admits fragments of words: how much nearer than a word one must be.",
                 ),
                 io.String.Input(
                     "blocklist", default="", multiline=True,
@@ -51,23 +43,24 @@ class SearchSettingsNode(io.ComfyNode):
                     "time_budget", default=0.0, min=0.0, max=86400.0, step=1.0,
                     tooltip="Seconds after which the search stops with its best prompt; 0 for no limit.",
                 ),
+                io.Float.Input(
+                    "refinement", default=default.refinement, optional=True, min=0.0, max=100.0, step=0.05, round=0.001,
+                    tooltip="After the steps, single words of the best prompt are swapped: rounds for each step.",
+                ),
+                io.Float.Input(
+                    "word_preference", default=default.word_preference, optional=True, min=0.0, max=2.0, step=0.05,
+                    round=0.001,
+                    tooltip="Where the filter admits fragments of words: how much nearer than a word one must be.",
+                ),
             ],
             outputs=[sockets.PezSettings.Output("settings", display_name="settings", tooltip="For the PEZ nodes.")],
         )  # fmt: skip
 
     @classmethod
     def execute(
-        cls,
-        learning_rate,
-        weight_decay,
-        refinement,
-        token_filter,
-        word_preference,
-        blocklist,
-        prefix,
-        suffix,
-        time_budget,
-    ) -> io.NodeOutput:
+        cls, learning_rate, weight_decay, token_filter, blocklist, prefix, suffix, time_budget,
+        refinement=SearchSettings.refinement, word_preference=SearchSettings.word_preference,
+    ) -> io.NodeOutput:  # fmt: skip
         phrases = (phrase.strip() for line in blocklist.splitlines() for phrase in line.split(","))
         return io.NodeOutput(
             SearchSettings(

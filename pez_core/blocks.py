@@ -19,9 +19,7 @@ class Block:
 
     heads: int
     attention_norm: Map
-    queries: Map
-    keys: Map
-    values: Map
+    queries_keys_values: Callable[[Tensor], Sequence[Tensor]]
     attention_out: Map
     mlp_norm: Map
     mlp: Map
@@ -64,16 +62,15 @@ def _layer(
     count, _, width = states.shape
 
     def split(projected: Tensor) -> Tensor:
-        return projected.view(count, -1, block.heads, width // block.heads).transpose(1, 2)
+        return projected.reshape(count, -1, block.heads, width // block.heads).transpose(1, 2)
 
-    normed = block.attention_norm(states)
-    keys, values = split(block.keys(normed)), split(block.values(normed))
+    queries, keys, values = map(split, block.queries_keys_values(block.attention_norm(states)))
     if past:
         keys, values = (torch.cat([old.expand(count, -1, -1, -1), new], 2) for old, new in zip(past, (keys, values)))
     if asked is not None:
         rows = torch.arange(count, device=states.device)
-        states, normed, mask = states[rows, asked][:, None], normed[rows, asked][:, None], mask[asked][:, None, None]
-    queries = split(block.queries(normed)).contiguous()
-    attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+        states, mask = states[rows, asked][:, None], mask[asked][:, None, None]
+        queries = queries[rows, :, asked][:, :, None]
+    attended = F.scaled_dot_product_attention(queries.contiguous(), keys, values, attn_mask=mask)
     states = states + block.attention_out(attended.transpose(1, 2).reshape(count, -1, width))
     return states + block.mlp(block.mlp_norm(states)), (keys, values)

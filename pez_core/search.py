@@ -63,10 +63,10 @@ def search(
 
     Raises PezError when prefix, prompt and suffix do not fit the context, or no text passed the blocklist.
     """
+    began, budget = time.monotonic(), settings.time_budget or math.inf
     frame = Frame(tower, vocabulary, objective, settings)
     projection = _projection(tower, vocabulary, settings)
     best = Best(frame, vocabulary, settings)
-    began, budget = time.monotonic(), settings.time_budget or math.inf
     swaps = torch.Generator().manual_seed(settings.seed)
     stages = (
         (_descend(frame, projection, settings), budget * (DESCENT_SHARE if settings.rounds else 1)),

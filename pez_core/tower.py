@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -121,8 +120,9 @@ class OpenClipTower(TextTower):
 
 def _open_clip_block(layer: Any) -> Block:
     attention, mlp = layer.attn, layer.mlp
-    weights, biases = attention.in_proj_weight.chunk(3), attention.in_proj_bias.chunk(3)
-    queries, keys, values = (partial(frozen_linear, weight=weight, bias=bias) for weight, bias in zip(weights, biases))
+
+    def queries_keys_values(states: Tensor) -> Sequence[Tensor]:
+        return frozen_linear(states, attention.in_proj_weight, attention.in_proj_bias).chunk(3, dim=-1)
 
     def attention_out(states: Tensor) -> Tensor:
         out: Tensor = layer.ls_1(frozen_linear(states, attention.out_proj.weight, attention.out_proj.bias))
@@ -133,4 +133,4 @@ def _open_clip_block(layer: Any) -> Block:
         out: Tensor = layer.ls_2(frozen_linear(hidden, mlp.c_proj.weight, mlp.c_proj.bias))
         return out
 
-    return Block(attention.num_heads, layer.ln_1, queries, keys, values, attention_out, layer.ln_2, feed_forward)
+    return Block(attention.num_heads, layer.ln_1, queries_keys_values, attention_out, layer.ln_2, feed_forward)
