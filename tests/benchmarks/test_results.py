@@ -6,10 +6,14 @@ from pathlib import Path
 import pytest
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+SPEED = {
+    "tower", "device", "tokens", "candidates", "seconds_per_step", "reference_seconds_per_step", "ratio_per_step",
+    "ratio_per_candidate_step", "peak_extra_bytes", "encoder_bytes",
+}  # fmt: skip
 QUALITY = {"method", "picture", "held_out", "seconds", "similarity", "concept_rank", "style_match"}
 
 
-@pytest.mark.parametrize(("name", "fields"), [("quality", QUALITY)])
+@pytest.mark.parametrize(("name", "fields"), [("speed", SPEED), ("quality", QUALITY)])
 def test_rows_have_their_fields_and_the_file_says_where_it_is_from(name, fields):
     result = json.loads((RESULTS / f"{name}.json").read_text())
     assert {"command", "date", "device", "torch", "python"} <= set(result)
