@@ -111,10 +111,14 @@ def _row(method: str, picture: int, prompt: str, seconds: float) -> Row:
     return Row(method, fact["file"], held_out, seconds, similarity, rank, style == fact["style"], prompt)
 
 
-def _start(picture: int) -> Tensor:
+@cache
+def _whole_vocabulary() -> Projection:
     encoder, _ = pictures_and_encoder()
-    allowed = Projection(encoder.tower.embeddings, encoder.vocabulary.allowed_ids("all"))
-    return allowed.random_ids((1, TOKENS), torch.Generator().manual_seed(picture))
+    return Projection(encoder.tower.embeddings, encoder.vocabulary.allowed_ids("all"))
+
+
+def _start(picture: int) -> Tensor:
+    return _whole_vocabulary().random_ids((1, TOKENS), torch.Generator().manual_seed(picture))
 
 
 def published(chosen: list[int], steps: int) -> tuple[list[str], Tensor]:
@@ -122,9 +126,8 @@ def published(chosen: list[int], steps: int) -> tuple[list[str], Tensor]:
     encoder, pictures = pictures_and_encoder()
     settings = SearchSettings(TOKENS, steps, candidates=len(chosen), token_filter="all")
     frame = Frame(encoder.tower, encoder.vocabulary, Each(pictures.features[chosen]), settings)
-    projection = Projection(encoder.tower.embeddings, encoder.vocabulary.allowed_ids("all"))
     start = torch.cat([_start(picture) for picture in chosen])
-    descent = Descent(frame, projection, encoder.tower.embed(start), settings, torch.Generator(), steps)
+    descent = Descent(frame, _whole_vocabulary(), encoder.tower.embed(start), settings, torch.Generator(), steps)
     for _ in range(steps):
         descent.step()
     best = descent.judged.score.argmax(0)
@@ -159,41 +162,46 @@ def _published_rows(chosen: list[int], steps: int) -> Iterator[tuple[int, str, l
 
 
 def _summary(rows: list[Row]) -> str:
-    lines = ["method                           pictures    similarity  top-1  style  better  worse  ms"]
-    reference = {row.picture: row.similarity for row in rows if row.method.endswith(f"{REFERENCE_STEPS} steps")}
+    lines = ["method                           pictures     similarity  lowest  top-1  style  seconds"]
     for held_out, method in itertools.product((False, True), dict.fromkeys(row.method for row in rows)):
         some = [row for row in rows if row.method == method and row.held_out == held_out]
-        if not some:
-            continue
-        gains = [row.similarity - reference[row.picture] for row in some]
-        lines.append(
-            f"{method:32} {len(some):3} {'held out' if held_out else 'training'}"
-            f" {statistics.mean(row.similarity for row in some):9.3f}"
-            f" {statistics.mean(row.concept_rank == 1 for row in some):8.0%}"
-            f" {statistics.mean(row.style_match for row in some):6.0%}"
-            f" {sum(gain > 0.01 for gain in gains):6} {sum(gain < -0.01 for gain in gains):6}"
-            f" {statistics.mean(row.seconds for row in some) * 1e3:8.0f}"
-        )
-    return "\n".join(lines + _against_long(rows))
+        if some:
+            lines.append(
+                f"{method:32} {len(some):3} {'held out' if held_out else 'training'}"
+                f" {statistics.mean(row.similarity for row in some):10.3f}"
+                f" {min(row.similarity for row in some):7.3f}"
+                f" {statistics.mean(row.concept_rank == 1 for row in some):6.0%}"
+                f" {statistics.mean(row.style_match for row in some):6.0%}"
+                f" {statistics.mean(row.seconds for row in some):8.1f}"
+            )
+    return "\n".join([*lines, *(_against(rows, steps) for steps in (REFERENCE_STEPS, LONG_STEPS))])
 
 
-def _against_long(rows: list[Row]) -> list[str]:
-    """How our last method stands to the long runs of the published loop, on their pictures."""
-    long = {row.picture: row for row in rows if row.method.endswith(f"{LONG_STEPS} steps")}
-    pairs = [(row, long[row.picture]) for row in rows if row.method == [*METHODS][-1] and row.picture in long]
+def _against(rows: list[Row], steps: int) -> str:
+    """How our last method stands to the published loop, on the pictures that both have."""
+    theirs = {row.picture: row for row in rows if row.method == f"published, {steps} steps"}
+    pairs = [(row, theirs[row.picture]) for row in rows if row.method == [*METHODS][-1] and row.picture in theirs]
     if not pairs:
-        return []
-    ours, theirs = (statistics.mean(pair[side].similarity for pair in pairs) for side in (0, 1))
-    speed = statistics.mean(their.seconds / our.seconds for our, their in pairs)
-    after = f"{theirs:.3f} after {LONG_STEPS} published steps"
-    return [f"on {len(pairs)} pictures: {ours:.3f} against {after}, in 1/{speed:.0f} of the time"]
+        return f"{steps} published steps were not taken"
+    gains = [our.similarity - their.similarity for our, their in pairs]
+    share = statistics.mean(our.seconds / their.seconds for our, their in pairs)
+    return (
+        f"against {steps} published steps on {len(pairs)} pictures, in {share:.3f} of the time:"
+        f" {statistics.mean(gains):+.3f} ({statistics.mean(our.similarity for our, _ in pairs):.3f}"
+        f" against {statistics.mean(their.similarity for _, their in pairs):.3f}),"
+        f" lower on {sum(gain < 0 for gain in gains)}, by more than 0.01 on {sum(gain < -0.01 for gain in gains)}"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="8 pictures, and no 3,000 steps")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all rows there")
+    parser.add_argument("--summary", type=Path, metavar="FILE", help="only print the summary of an earlier run's rows")
     options = parser.parse_args()
+    if options.summary:
+        print(_summary([Row(**row) for row in json.loads(options.summary.read_text())["rows"]]))
+        return
     head = machine.facts(torch.device("cpu"))
     print(json.dumps(head), flush=True)
     _, pictures = pictures_and_encoder()

@@ -12,7 +12,7 @@ import argparse
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from pez_core.vocabulary import Vocabulary
 TOWERS = ("ViT-L-14", "ViT-H-14", "ViT-bigG-14")
 LENGTHS = (8, 16, 32, 64)
 CANDIDATES = (1, 8, 32)
+ROUNDS = 3
 LARGEST_ON_CPU = 512
 STEPS_PER_TIMING = {"cpu": 1, "cuda": 20}
 
@@ -70,7 +71,6 @@ class Bench:
     text: TextTransformer
     tower: OpenClipTower
     vocabulary: Vocabulary
-    rounds: int
     peak: float
 
     def targets(self, count: int) -> torch.Tensor:
@@ -96,7 +96,7 @@ class Bench:
         steps = reference_pez(self.text, self.targets(targets), start.to(self.tower.device), *ids)
         return lambda: next(steps)
 
-    def row(self, tokens: int, candidates: int, targets: int = 1) -> Row:
+    def row(self, tokens: int, candidates: int, targets: int = 1, rounds: int = ROUNDS) -> Row:
         """Both sides timed in turn at one size."""
         device = self.tower.device
         count = STEPS_PER_TIMING[device.type]
@@ -105,7 +105,7 @@ class Bench:
         allocated = machine.peak_allocated_bytes(first_step, device)
         step = self.ours(tokens, candidates, targets)
         works = {"ours": _times(count, step), "reference": _times(count, self.reference(tokens, targets))}
-        taken = {name: time / count for name, time in machine.in_turn(works, self.rounds, device).items()}
+        taken = {name: time / count for name, time in machine.in_turn(works, rounds, device).items()}
         ratio = taken["reference"] / taken["ours"]
         share = self._operations(tokens, candidates) / taken["ours"] / self.peak
         return Row(
@@ -132,7 +132,7 @@ def _times(count: int, step: Callable[[], object]) -> Callable[[], None]:
     return run
 
 
-def _bench(name: str, device: torch.device, dtype: torch.dtype, rounds: int, peak: float) -> Bench:
+def _bench(name: str, device: torch.device, dtype: torch.dtype, peak: float) -> Bench:
     config = open_clip.get_model_config(name)
     torch.manual_seed(0)
     text = TextTransformer(output_dim=config["embed_dim"], **config["text_cfg"]).to(device, dtype)
@@ -140,21 +140,20 @@ def _bench(name: str, device: torch.device, dtype: torch.dtype, rounds: int, pea
         torch.nn.init.normal_(table, std=0.02)
     vocabulary = Vocabulary()
     tower = OpenClipTower(text, name, vocabulary.start_id, vocabulary.end_id)
-    return Bench(name, text, tower, vocabulary, rounds, peak)
+    return Bench(name, text, tower, vocabulary, peak)
 
 
 def _rows(options: argparse.Namespace, device: torch.device, dtype: torch.dtype, peak: float) -> Iterator[Row]:
     for name in TOWERS[:2] if options.quick else TOWERS:
-        bench = _bench(name, device, dtype, 3, peak)
+        bench = _bench(name, device, dtype, peak)
         sizes = [(16, 1), (16, 8)] if options.quick else list(itertools.product(LENGTHS, CANDIDATES))
         if device.type == "cpu" and name != TOWERS[0]:
             sizes = [size for size in sizes if size[0] * size[1] <= LARGEST_ON_CPU]
         for tokens, candidates in sizes:
             large = tokens * candidates > 256 and device.type == "cpu"
-            yield replace(bench, rounds=1 if large else bench.rounds).row(tokens, candidates)
+            yield bench.row(tokens, candidates, rounds=1 if large else ROUNDS)
         if name == TOWERS[0]:
             yield from (bench.row(16, 1, targets) for targets in (16, 256))
-        del bench
 
 
 def main() -> None:

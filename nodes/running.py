@@ -23,7 +23,7 @@ def differentiable() -> Iterator[None]:
 
 def report(settings: SearchSettings) -> OnStep:
     """A callback that moves the node's progress bar and raises ComfyUI's interruption on Cancel."""
-    bar = comfy.utils.ProgressBar(settings.steps + settings.rounds)
+    bar = comfy.utils.ProgressBar(settings.total_steps)
 
     def on_step(progress: Progress) -> bool:
         comfy.model_management.throw_exception_if_processing_interrupted()

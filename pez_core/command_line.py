@@ -44,7 +44,7 @@ def _run(options: argparse.Namespace) -> HardPrompt:
         return tasks.concat(encoder, options.prompts, options.separator)
     if options.command == "score":
         return tasks.score(encoder, options.text, encoder.encode_images(pictures))
-    with _shown(settings.steps + settings.rounds) as on_step:
+    with _shown(settings.total_steps) as on_step:
         if options.command == "distill":
             ratio = None if options.tokens else options.ratio
             return tasks.distill(encoder, options.prompt, settings, ratio, on_step=on_step)

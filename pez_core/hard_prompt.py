@@ -55,6 +55,11 @@ class SearchSettings:
         """How many rounds of refinement follow the steps."""
         return round(self.refinement * self.steps)
 
+    @property
+    def total_steps(self) -> int:
+        """Steps and rounds together: what progress counts to."""
+        return self.steps + self.rounds
+
 
 @dataclass(frozen=True)
 class HardPrompt:

@@ -9,18 +9,15 @@ import torch
 from torch import Tensor
 
 from .best import Offer
+from .descent import Goal
 from .objectives import Judged
 from .projection import Projection
 
 SWAPS = 128
 
 
-class SwapGoal(Protocol):
+class SwapGoal(Goal, Protocol):
     """What a prompt with one token swapped is judged by."""
-
-    def judge_with_gradient(self, ids: Tensor) -> tuple[Judged, Tensor]:
-        """Ids (B, M) judged, and the gradient (B, M, D) of the loss at their embeddings."""
-        ...
 
     def judge_swaps(self, learned: Sequence[int], position: int, tokens: Tensor) -> Judged:
         """The prompt with each of `tokens` (N,) in turn at one position."""

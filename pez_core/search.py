@@ -76,7 +76,7 @@ def search(
     for offered in chain.from_iterable(_until(began + seconds, stage) for stage, seconds in stages):
         best.offer(*offered)
         history.append(best.similarity)
-        progress = Progress(len(history), settings.steps + settings.rounds, best.similarity, best.text)
+        progress = Progress(len(history), settings.total_steps, best.similarity, best.text)
         if on_step is not None and on_step(progress):
             break
 
