@@ -29,7 +29,7 @@ from pez_core.hard_prompt import SearchSettings
 from pez_core.objectives import Match
 from pez_core.projection import Projection
 from pez_core.tower import OpenClipTower
-from pez_core.vocabulary import Vocabulary
+from pez_core.vocabulary import ClipVocabulary, Vocabulary
 
 TOWERS = ("ViT-L-14", "ViT-H-14", "ViT-bigG-14")
 LENGTHS = (8, 16, 32, 64)
@@ -138,7 +138,7 @@ def _bench(name: str, device: torch.device, dtype: torch.dtype, peak: float) -> 
     text = TextTransformer(output_dim=config["embed_dim"], **config["text_cfg"]).to(device, dtype)
     for table in (text.text_projection, text.positional_embedding, text.token_embedding.weight):
         torch.nn.init.normal_(table, std=0.02)
-    vocabulary = Vocabulary()
+    vocabulary = ClipVocabulary()
     tower = OpenClipTower(text, name, vocabulary.start_id, vocabulary.end_id)
     return Bench(name, text, tower, vocabulary, peak)
 

@@ -11,7 +11,7 @@ from comfy_execution.graph import ExecutionBlocker
 from torch import Tensor
 
 from ..pez_core import Encoder, PezError
-from ..pez_core.vocabulary import Vocabulary
+from ..pez_core.vocabulary import ClipVocabulary
 from .clip_tower import ComfyTower
 from .text_projection import NO_FILE, is_missing, read_projection
 
@@ -101,7 +101,7 @@ def _vision_width(clip_vision: Any) -> int:
     return int(projection.weight.shape[0])
 
 
-def _vocabulary(clip: Any, name: str) -> Vocabulary:
+def _vocabulary(clip: Any, name: str) -> ClipVocabulary:
     key = TOKENIZER_KEYS[name]
 
     def encode(text: str) -> list[int]:
@@ -111,7 +111,7 @@ def _vocabulary(clip: Any, name: str) -> Vocabulary:
             logging.getLogger(__name__).warning("PEZ leaves out the embeddings in the prompt %r.", text)
         return ids
 
-    return Vocabulary(encode)
+    return ClipVocabulary(encode)
 
 
 def _image_features(clip_vision: Any, pictures: Sequence[Tensor]) -> Tensor:

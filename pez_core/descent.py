@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from .hard_prompt import SearchSettings
 from .objectives import Judged
 from .projection import Projection
 
@@ -18,6 +18,16 @@ class Goal(Protocol):
     def judge_with_gradient(self, ids: Tensor, generator: torch.Generator | None = None) -> tuple[Judged, Tensor]:
         """Ids (B, M) judged, and the gradient (B, M, D) of the loss at their embeddings."""
         ...
+
+
+class Rates(Protocol):
+    """How far a step goes."""
+
+    @property
+    def learning_rate(self) -> float: ...
+
+    @property
+    def weight_decay(self) -> float: ...
 
 
 class Descent:
@@ -32,7 +42,7 @@ class Descent:
         goal: Goal,
         projection: Projection,
         iterate: Tensor,
-        settings: SearchSettings,
+        rates: Rates,
         generator: torch.Generator,
         kept_steps: int,
     ) -> None:
@@ -44,7 +54,7 @@ class Descent:
         self._slot = torch.zeros(1, dtype=torch.long, device=device)
         self._goal, self._projection, self._generator = goal, projection, generator
         self._optimiser = torch.optim.AdamW(
-            [self.iterate], lr=settings.learning_rate, weight_decay=settings.weight_decay, capturable=iterate.is_cuda
+            [self.iterate], lr=rates.learning_rate, weight_decay=rates.weight_decay, capturable=iterate.is_cuda
         )
 
     def step(self) -> None:
@@ -56,3 +66,14 @@ class Descent:
         for kept, new in zip(self.judged, judged):
             kept.index_copy_(0, self._slot, new[None])
         self._slot.add_(1).remainder_(len(self.ids))
+
+    def state(self) -> dict[str, Tensor]:
+        """All that the next steps depend on, apart from the generator."""
+        return {"iterate": self.iterate.detach(), **self._optimiser.state[self.iterate]}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state` gave."""
+        with torch.no_grad():
+            self.iterate.copy_(state["iterate"])
+        moments = {name: state[name] for name in ("step", "exp_avg", "exp_avg_sq")}
+        self._optimiser.state[self.iterate] = {name: value.to(self.iterate.device) for name, value in moments.items()}

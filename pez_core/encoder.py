@@ -15,7 +15,7 @@ from .errors import PezError
 from .objectives import unit
 from .pictures import as_pil, as_rgb
 from .tower import OpenClipTower, TextTower
-from .vocabulary import Vocabulary
+from .vocabulary import ClipVocabulary, Vocabulary
 
 EMBEDDED = "embedded"
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
@@ -65,7 +65,7 @@ def load_encoder(model: str = EMBEDDED, pretrained: str | None = None, device: s
         raise PezError(
             f"pretrained {pretrained!r} could not be loaded into model {model!r}: {_first_line(error)}."
         ) from error
-    vocabulary = Vocabulary()
+    vocabulary = ClipVocabulary()
     tower = OpenClipTower(clip, model, vocabulary.start_id, vocabulary.end_id)
 
     def image_features(pictures: Sequence[Tensor]) -> Tensor:

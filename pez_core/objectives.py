@@ -15,10 +15,13 @@ from .errors import PezError
 
 
 class Judged(NamedTuple):
-    """Candidates (B,) by what the search raises, and by what people are told: the similarity to what is sought."""
+    """Candidates (B,) by what the search raises, and by what people are told.
+
+    That is the similarity to what is sought, or for classification the share of texts that were told right.
+    """
 
     score: Tensor
-    similarity: Tensor
+    reported: Tensor
 
 
 class Objective(Protocol):

@@ -82,7 +82,7 @@ def search(
 
     if not best.text:
         raise PezError("blocklist rejected every prompt that was found; take words out of it or raise the steps.")
-    similarity = frame.judge_prompt(best.tokens).similarity.item()
+    similarity = frame.judge_prompt(best.tokens).reported.item()
     return Found(best.text, best.tokens, similarity, tuple(history))
 
 

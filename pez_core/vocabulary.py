@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
@@ -20,27 +21,26 @@ TOKEN_FILTERS = ("ascii words", "printable", "all")
 PROMPT_SYNTAX = frozenset("()\\")
 
 
-class Vocabulary:
-    """CLIP's byte-pair vocabulary of 49,408 ids, as text.
+class Vocabulary(ABC):
+    """The ids of a tokenizer, as text."""
 
-    `encode` turns text into ids without start and end; it is open_clip's tokenizer unless the text will be read by
-    another one (ComfyUI's), whose reading is then the one that counts.
-    """
+    @property
+    @abstractmethod
+    def texts(self) -> Sequence[str | None]:
+        """What each id adds to a text, without the spaces around it; None for ids that are no text, such as an end."""
 
-    def __init__(self, encode: Encode | None = None) -> None:
-        self._tokenizer = clip_tokenizer()
-        self._encode = encode or self._tokenizer.encode
-        self.size = len(self._tokenizer.decoder)
-        self.start_id = self._tokenizer.sot_token_id
-        self.end_id = self._tokenizer.eot_token_id
+    @property
+    @abstractmethod
+    def words(self) -> frozenset[int]:
+        """Ids that are whole words of the letters a to z, and that those words encode to."""
 
+    @abstractmethod
     def encode(self, text: str) -> list[int]:
         """Ids of `text`, without start and end."""
-        return list(self._encode(text))
 
+    @abstractmethod
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of `ids`; bytes that are not UTF-8 become U+FFFD, and a lone word end becomes a space."""
-        return " ".join(self._tokenizer.decode(ids).split())
+        """The text of `ids`; bytes that are not UTF-8 become U+FFFD."""
 
     def survives(self, ids: Sequence[int]) -> bool:
         """Whether ids → text → ids gives the same ids: the round trip."""
@@ -59,10 +59,49 @@ class Vocabulary:
         if token_filter not in TOKEN_FILTERS:
             raise PezError(f"token filter {token_filter!r} is unknown; choose one of {', '.join(TOKEN_FILTERS)}.")
         blocked = blocked_phrases(blocklist)
-        ids = [token for token in _filtered_ids(token_filter) if not blocked.search(token_text(token))]
+        ids = [
+            token
+            for token, text in enumerate(self.texts)
+            if text is not None and self._admits(token_filter, token, text) and not blocked.search(text)
+        ]
         if not ids:
             raise PezError("blocklist leaves no token to choose from; take words out of it or widen the token filter.")
         return torch.tensor(ids)
+
+    def _admits(self, token_filter: str, token: int, text: str) -> bool:
+        if PROMPT_SYNTAX & set(text):
+            return False
+        if token_filter == "ascii words":
+            return token in self.words
+        return token_filter == "all" or (bool(text) and text.isprintable() and "\ufffd" not in text)
+
+
+class ClipVocabulary(Vocabulary):
+    """CLIP's byte-pair vocabulary of 49,408 ids.
+
+    Texts are read by open_clip's tokenizer unless another one will read them (ComfyUI's), whose `encode` then counts.
+    """
+
+    def __init__(self, encode: Encode | None = None) -> None:
+        self._tokenizer = clip_tokenizer()
+        self._encode = encode or self._tokenizer.encode
+        self.start_id = self._tokenizer.sot_token_id
+        self.end_id = self._tokenizer.eot_token_id
+
+    @property
+    def texts(self) -> Sequence[str | None]:
+        return _clip_texts()
+
+    @property
+    def words(self) -> frozenset[int]:
+        return _clip_words()
+
+    def encode(self, text: str) -> list[int]:
+        return list(self._encode(text))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of `ids`; bytes that are not UTF-8 become U+FFFD, and a lone word end becomes a space."""
+        return " ".join(self._tokenizer.decode(ids).split())
 
 
 @lru_cache(maxsize=1)
@@ -73,12 +112,6 @@ def clip_tokenizer() -> SimpleTokenizer:
     return SimpleTokenizer()
 
 
-@cache
-def token_text(token: int) -> str:
-    """What one id adds to a text, without the space that ends a word."""
-    return str(clip_tokenizer().decode([token])).strip()
-
-
 def blocked_phrases(blocklist: Sequence[str]) -> re.Pattern[str]:
     """A pattern that finds any phrase of `blocklist` as whole words, in any case and with any white space between."""
     phrases = [r"\s+".join(map(re.escape, phrase.split())) for phrase in blocklist if phrase.strip()]
@@ -86,27 +119,18 @@ def blocked_phrases(blocklist: Sequence[str]) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w)(?:{either})(?!\w)" if phrases else r"(?!)", re.IGNORECASE)
 
 
-@lru_cache(maxsize=len(TOKEN_FILTERS))
-def _filtered_ids(token_filter: str) -> tuple[int, ...]:
+@cache
+def _clip_texts() -> tuple[str | None, ...]:
     tokenizer = clip_tokenizer()
     special = {tokenizer.sot_token_id, tokenizer.eot_token_id}
-    ids = [token for token in tokenizer.decoder if token not in special and not PROMPT_SYNTAX & set(token_text(token))]
-    if token_filter == "printable":
-        ids = [token for token in ids if _is_printable(token_text(token))]
-    if token_filter == "ascii words":
-        ids = [token for token in ids if _is_ascii_word(token)]
-    return tuple(sorted(ids))
+    ids = range(len(tokenizer.decoder))
+    return tuple(None if token in special else str(tokenizer.decode([token])).strip() for token in ids)
 
 
-def _is_printable(text: str) -> bool:
-    return bool(text) and text.isprintable() and "\ufffd" not in text
-
-
-def _is_ascii_word(token: int) -> bool:
-    piece = clip_tokenizer().decoder[token]
-    word = piece.removesuffix("</w>")
-    return piece.endswith("</w>") and re.fullmatch("[a-z]+", word) is not None and _encodes_to(word, token)
-
-
-def _encodes_to(word: str, token: int) -> bool:
-    return bool(clip_tokenizer().encode(word) == [token])
+@cache
+def _clip_words() -> frozenset[int]:
+    tokenizer = clip_tokenizer()
+    ended = {token: piece.removesuffix("</w>") for token, piece in tokenizer.decoder.items() if piece.endswith("</w>")}
+    return frozenset(
+        token for token, word in ended.items() if re.fullmatch("[a-z]+", word) and tokenizer.encode(word) == [token]
+    )

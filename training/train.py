@@ -16,6 +16,7 @@ import argparse
 import json
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -67,6 +68,7 @@ class Stage:
 
 
 STAGES = (Stage(2000, 2e-3, 1500, (0.0, 20.0)), Stage(320, 6e-4, 0, SEEN_JITTER), Stage(240, 6e-4, 0, SEEN_JITTER, 0.5))
+SHORT = Stage(400, 2e-3, 300, (0.0, 20.0))
 
 
 class Heads(nn.Module):
@@ -155,9 +157,9 @@ def training_loss(
     }
 
 
-def train(packages: Path, out: Path, device: str) -> None:
+def train(packages: Path, out: Path, device: str, seed: int = SEED, stages: Sequence[Stage] = STAGES) -> None:
     """Train from the last checkpoint in `out`, or from the start, and write the model there."""
-    torch.manual_seed(SEED)
+    torch.manual_seed(seed)
     out.mkdir(parents=True, exist_ok=True)
     drawings = load_drawings(packages, out / "drawings.npy")
     seen = [index for index, concept in enumerate(drawings.concepts) if not concept.held_out]
@@ -165,13 +167,20 @@ def train(packages: Path, out: Path, device: str) -> None:
     model = open_clip.CLIP(**MODEL_CONFIG).to(device, memory_format=torch.channels_last)
     heads = Heads(MODEL_CONFIG["embed_dim"], len(concepts)).to(device)
     modules = nn.ModuleDict({"model": model, "heads": heads})
-    for number, stage in enumerate(STAGES):
-        _train_stage(number, stage, modules, pixels, concepts, out, device)
+    for number, stage in enumerate(stages):
+        _train_stage(number, stage, modules, pixels, concepts, out, device, seed)
     save_model(model, out)
 
 
 def _train_stage(
-    number: int, stage: Stage, modules: nn.ModuleDict, pixels: Tensor, concepts: list[Concept], out: Path, device: str
+    number: int,
+    stage: Stage,
+    modules: nn.ModuleDict,
+    pixels: Tensor,
+    concepts: list[Concept],
+    out: Path,
+    device: str,
+    seed: int,
 ) -> None:
     optimiser = torch.optim.AdamW(_groups(modules), lr=stage.peak_learning_rate, fused=True, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -182,7 +191,7 @@ def _train_stage(
         cycle_momentum=False,
     )
     first = _resume(out / f"stage{number}", modules, optimiser, schedule)
-    rng, generator = random.Random(SEED + first), torch.Generator().manual_seed(SEED + first)
+    rng, generator = random.Random(seed + first), torch.Generator().manual_seed(seed + first)
     start = time.monotonic()
     for step in range(first, stage.steps):
         long, styled = step % LONG_EVERY == LONG_EVERY - 1, step >= stage.plain_steps
@@ -282,8 +291,11 @@ def main() -> None:
     parser.add_argument("--packages", type=Path, required=True, help="node_modules with the npm packages")
     parser.add_argument("--out", type=Path, required=True, help="folder for the model and its checkpoints")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--seed", type=int, default=SEED, help="another seed makes another model of the same kind")
+    parser.add_argument("--short", action="store_true", help=f"one stage of {SHORT.steps} steps, for a rougher model")
     arguments = parser.parse_args()
-    train(arguments.packages, arguments.out, arguments.device)
+    stages = (SHORT,) if arguments.short else STAGES
+    train(arguments.packages, arguments.out, arguments.device, arguments.seed, stages)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def ours(encoder, target, settings):
     descent = Descent(frame, projection, encoder.tower.embed(start), settings, generator, STEPS)
     for _ in range(STEPS):
         descent.step()
-    return start[0], descent.ids[:, 0].tolist(), descent.judged.similarity[:, 0].tolist()
+    return start[0], descent.ids[:, 0].tolist(), descent.judged.reported[:, 0].tolist()
 
 
 def test_one_candidate_follows_the_trajectory_of_the_reference(encoder, contents):

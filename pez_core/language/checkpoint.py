@@ -1,0 +1,65 @@
+"""Where learning stands, in a folder: JSON, and tensors in safetensors."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..errors import PezError
+
+NAME = "checkpoint.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """State after `step` steps and `seconds` of the run that `run` describes."""
+
+    run: str
+    step: int
+    seconds: float
+    ranking: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write it so that a crash at any moment leaves either this one or the one before."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = folder / f"step-{checkpoint.step}.safetensors"
+    save_file({name: tensor.contiguous().cpu() for name, tensor in checkpoint.tensors.items()}, tensors)
+    fields = {
+        "run": json.loads(checkpoint.run),
+        "step": checkpoint.step,
+        "seconds": checkpoint.seconds,
+        "ranking": checkpoint.ranking,
+        "tensors": tensors.name,
+    }
+    unfinished = folder / f"{NAME}.new"
+    unfinished.write_text(json.dumps(fields, ensure_ascii=False), encoding="utf-8")
+    unfinished.replace(folder / NAME)
+    for old in folder.glob("step-*.safetensors"):
+        if old.name != tensors.name:
+            old.unlink()
+
+
+def load_checkpoint(folder: Path, run: str) -> Checkpoint | None:
+    """What was saved last, or None. Raises PezError for one that cannot be read, and one of another run."""
+    path = folder / NAME
+    if not path.exists():
+        return None
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        tensors = load_file(folder / Path(fields["tensors"]).name)
+        found = Checkpoint(
+            json.dumps(fields["run"], ensure_ascii=False), fields["step"], fields["seconds"], fields["ranking"], tensors
+        )
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise PezError(f"checkpoint in {str(folder)!r} cannot be read; delete the folder to start again.") from error
+    if json.loads(run) != json.loads(found.run):
+        raise PezError(f"checkpoint in {str(folder)!r} is of a run with other settings; choose another folder.")
+    return found

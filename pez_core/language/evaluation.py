@@ -1,0 +1,101 @@
+"""How well a prompt in plain text does, raw and with the class prior taken out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .data import Examples
+from .task import Rows, Task
+
+CONTENT_FREE = ("N/A", "", "[MASK]")
+PERPLEXITY_TEXTS = 16
+TOGETHER = 32
+
+Prompt = str | Tensor
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Accuracies, 0 to 1, over `examples` texts, of which `cut` were too long and lost their ends.
+
+    `calibrated` is after contextual calibration (Zhao et al. 2021, section 5): the class probabilities of texts without
+    content are divided out. `median` goes further and needs a whole batch of texts: what is divided out is each class's
+    middle probability over them. `perplexity` is that of the prompt behind texts; None without a prompt of tokens.
+    """
+
+    prompt: str
+    accuracy: float
+    calibrated: float
+    median: float
+    loss: float
+    perplexity: float | None
+    examples: int
+    cut: int
+
+
+def evaluate(task: Task, prompt: Prompt, examples: Examples) -> Evaluation:
+    """The accuracy of a prompt. Every text is filled into the template and tokenised as a whole.
+
+    A soft prompt is given by its embeddings (M, D). Raises PezError when template and prompt fill the context.
+    """
+    text = prompt if isinstance(prompt, str) else ""
+    length = len(task.prompt_ids(text)) if isinstance(prompt, str) else len(prompt)
+    examples, cut = task.fitted(examples, length)
+    scores = class_scores(task, prompt, examples)
+    labels = torch.tensor(examples.labels)
+    free = Examples(CONTENT_FREE, (0,) * len(CONTENT_FREE))
+    prior = class_scores(task, prompt, free).exp().mean(0).log()
+    return Evaluation(
+        text,
+        _share_right(scores, labels),
+        _share_right(scores - prior, labels),
+        _share_right(scores - scores.median(0).values, labels),
+        F.cross_entropy(scores, labels).item(),
+        _perplexity(task, text, examples),
+        len(examples),
+        cut,
+    )
+
+
+def transfer(task: Task, prompts: Sequence[str], examples: Examples) -> list[Evaluation]:
+    """Prompts learned on another model, best first there, read by this model's tokenizer (section 5)."""
+    return [evaluate(task, prompt, examples) for prompt in prompts]
+
+
+@torch.no_grad()
+def class_scores(task: Task, prompt: Prompt, examples: Examples) -> Tensor:
+    """Log-probabilities (N, K) of the classes, among each other."""
+    if isinstance(prompt, str):
+        rows, embedded = task.filled(examples, prompt), task.model.embeddings[:0][None]
+    else:
+        rows, embedded = task.rows(examples), prompt[None]
+    order = sorted(range(len(rows)), key=lambda row: (len(rows.heads[row]), len(rows.tails[row])))
+    parts = [
+        task.scores(embedded, rows.take(order[first : first + TOGETHER])).classes[0]
+        for first in range(0, len(order), TOGETHER)
+    ]
+    scores = torch.cat(parts).log_softmax(-1).cpu()
+    back = torch.empty(len(order), dtype=torch.long)
+    back[order] = torch.arange(len(order))
+    return scores[back]
+
+
+def _share_right(scores: Tensor, labels: Tensor) -> float:
+    return (scores.argmax(-1) == labels).float().mean().item()
+
+
+@torch.no_grad()
+def _perplexity(task: Task, prompt: str, examples: Examples) -> float | None:
+    ids = task.prompt_ids(prompt) if prompt else ()
+    if not ids:
+        return None
+    tensor = torch.tensor([ids], device=task.model.device)
+    rows: Rows = task.rows(examples.take(range(min(PERPLEXITY_TEXTS, len(examples)))))
+    surprise = task.scores(task.model.embed(tensor), rows, tensor, len(rows)).surprise
+    return None if surprise is None else math.exp(surprise.item())
