@@ -2,8 +2,10 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from .classification_prompt import ClassificationPrompt
 from .image_to_hard_prompt import ImageToHardPrompt
 from .load_encoder import LoadEncoder
+from .load_language_model import LoadLanguageModel
 from .prompt_concat import PromptConcat
 from .prompt_distill import PromptDistill
 from .search_settings import SearchSettingsNode
@@ -14,7 +16,16 @@ class PEZExtension(ComfyExtension):
     """Hands the nodes to ComfyUI."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [ImageToHardPrompt, PromptDistill, PromptConcat, StyleExtract, LoadEncoder, SearchSettingsNode]
+        return [
+            ImageToHardPrompt,
+            PromptDistill,
+            PromptConcat,
+            StyleExtract,
+            LoadEncoder,
+            SearchSettingsNode,
+            LoadLanguageModel,
+            ClassificationPrompt,
+        ]
 
 
 async def comfy_entrypoint() -> PEZExtension:

@@ -10,6 +10,7 @@ from .text_projection import projection_choices
 CATEGORY = "PEZ"
 PezEncoder = io.Custom("PEZ_ENCODER")
 PezSettings = io.Custom("PEZ_SETTINGS")
+PezLanguageModel = io.Custom("PEZ_LANGUAGE_MODEL")
 
 
 def length_input(default: int = 16) -> io.Int.Input:

@@ -1,33 +1,32 @@
-"""The command line: python -m pez_core invert | style | distill | concat | score."""
+"""The command line: python -m pez_core invert | style | distill | concat | score | classify."""
 
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 import torch
-from tqdm import tqdm
 
 from . import tasks
 from .encoder import EMBEDDED, Encoder, load_encoder
 from .errors import PezError
 from .hard_prompt import HardPrompt, SearchSettings
+from .language import command_line as language_commands
 from .pictures import open_pictures
-from .search import OnStep, Progress
+from .progress import shown
+from .search import Progress
 from .vocabulary import TOKEN_FILTERS
-
-LINES_PER_RUN = 10
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when it printed a prompt, 2 when an input was refused."""
     options = _parser().parse_args(arguments)
     try:
+        if options.command == "classify":
+            print(language_commands.run(options))
+            return 0
         result = _run(options)
     except PezError as error:
         print(f"pez_core: {error}", file=sys.stderr)
@@ -44,13 +43,17 @@ def _run(options: argparse.Namespace) -> HardPrompt:
         return tasks.concat(encoder, options.prompts, options.separator)
     if options.command == "score":
         return tasks.score(encoder, options.text, encoder.encode_images(pictures))
-    with _shown(settings.total_steps) as on_step:
+    with shown(settings.total_steps, _described) as on_step:
         if options.command == "distill":
             ratio = None if options.tokens else options.ratio
             return tasks.distill(encoder, options.prompt, settings, ratio, on_step=on_step)
         task = {"invert": tasks.invert, "style": tasks.style}[options.command]
         avoid = _features(encoder, options.avoid)
         return task(encoder, encoder.encode_images(pictures), settings, avoid, on_step=on_step)
+
+
+def _described(progress: Progress) -> str:
+    return f"{progress.similarity:.3f}  {progress.text}"
 
 
 def _features(encoder: Encoder, paths: list[Path] | None) -> torch.Tensor | None:
@@ -74,32 +77,6 @@ def _settings(options: argparse.Namespace) -> SearchSettings:
         suffix=options.suffix,
         time_budget=options.time_budget,
     )
-
-
-@contextmanager
-def _shown(steps: int) -> Iterator[OnStep]:
-    """Progress on standard error: a bar on a terminal, ten lines elsewhere. Ctrl-C asks the search to stop."""
-    interrupted = False
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal interrupted
-        interrupted = True
-
-    bar = tqdm(total=steps, unit="step", disable=not sys.stderr.isatty())
-
-    def on_step(progress: Progress) -> bool:
-        bar.set_postfix_str(f"{progress.similarity:.3f} {progress.text}", refresh=False)
-        bar.update()
-        if bar.disable and progress.step % max(1, steps // LINES_PER_RUN) == 0:
-            print(f"step {progress.step}/{steps}  {progress.similarity:.3f}  {progress.text}", file=sys.stderr)
-        return interrupted
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield on_step
-    finally:
-        signal.signal(signal.SIGINT, before)
-        bar.close()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -127,6 +104,8 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("score", help="similarity of a text to pictures", parents=[model])
     command.add_argument("text")
     command.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE")
+
+    language_commands.add(commands)
     return parser
 
 

@@ -54,10 +54,24 @@ def load_encoder(model: str = EMBEDDED, pretrained: str | None = None, device: s
 
     Raises PezError for an unknown model or tag, a missing or unreadable file, and text towers that are not CLIP's.
     """
+    _check_choice(model, pretrained)
+    return _open_clip_encoder(f"local-dir:{EMBEDDED_FOLDER}" if model == EMBEDDED else model, model, pretrained, device)
+
+
+def load_encoder_folder(folder: Path, device: str | torch.device = "cpu") -> Encoder:
+    """A model of one's own, from the folder that `training.train` wrote.
+
+    Raises PezError when the folder lacks open_clip_config.json or open_clip_model.safetensors.
+    """
+    for name in ("open_clip_config.json", "open_clip_model.safetensors"):
+        if not (folder / name).is_file():
+            raise PezError(f"model folder {str(folder)!r} has no {name}; choose a folder that training.train wrote.")
+    return _open_clip_encoder(f"local-dir:{folder}", folder.name, None, device)
+
+
+def _open_clip_encoder(source: str, model: str, pretrained: str | None, device: str | torch.device) -> Encoder:
     import open_clip
 
-    source = f"local-dir:{EMBEDDED_FOLDER}" if model == EMBEDDED else model
-    _check_choice(model, pretrained)
     try:
         clip, _, preprocess = open_clip.create_model_and_transforms(source, pretrained=pretrained, device=device)
     except (RuntimeError, OSError, ValueError, KeyError, SafetensorError) as error:

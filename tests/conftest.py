@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import benchmarks  # noqa: F401 - before the folder tests/benchmarks can take the name
+import pez_core.language  # noqa: F401 - the same for tests/pez_core/language
 from pez_core import Encoder, load_encoder, open_pictures
 
 DATA = Path(__file__).parent / "data"

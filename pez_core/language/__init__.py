@@ -1,8 +1,8 @@
 """Hard prompts that make a causal language model classify text (Wen et al. 2023, section 5)."""
 
-from .data import Examples, few_shot, read_examples, split
+from .data import Examples, few_shot, parted, read_examples, split
 from .evaluation import Evaluation, evaluate, transfer
-from .fit import ClassificationPrompt, FitProgress, FitSettings, fit
+from .fit import ClassificationPrompt, FitProgress, FitSettings, fit, table
 from .loading import load_language_model
 from .model import LanguageModel
 from .task import Task
@@ -23,7 +23,9 @@ __all__ = [
     "few_shot",
     "fit",
     "load_language_model",
+    "parted",
     "read_examples",
     "split",
+    "table",
     "transfer",
 ]

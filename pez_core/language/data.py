@@ -10,6 +10,8 @@ from pathlib import Path
 
 from ..errors import PezError
 
+VALIDATION_SHARE, VALIDATION_AT_MOST = 0.1, 200
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -71,6 +73,19 @@ def split(examples: Examples, count: int, seed: int) -> tuple[Examples, Examples
     by_class = _by_class(examples, classes, seed)
     turns = [rows[turn] for turn in range(max(map(len, by_class))) for rows in by_class if turn < len(rows)]
     return examples.take(sorted(turns[:count])), examples.take(sorted(turns[count:]))
+
+
+def parted(examples: Examples, classes: Sequence[str], count: int | None, seed: int) -> tuple[Examples, Examples]:
+    """Examples to train on and to choose by: `count` of each class for both, or nine tenths and at most 200 of all.
+
+    Raises PezError when a class has too few.
+    """
+    if count:
+        return split(few_shot(examples, 2 * count, classes, seed), count * len(classes), seed)
+    few_shot(examples, 2, classes, seed)
+    chosen = max(len(classes), min(VALIDATION_AT_MOST, round(VALIDATION_SHARE * len(examples))))
+    validation, train = split(examples, chosen, seed)
+    return train, validation
 
 
 def _by_class(examples: Examples, classes: int, seed: int) -> list[list[int]]:

@@ -14,20 +14,22 @@ from torch import Tensor
 from ..errors import PezError
 from ..projection import Projection
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from .data import Examples
+from .data import Examples, split
 from .goal import ClassificationGoal
 from .methods import METHODS, TEMPLATE_ONLY, Method, Parts, Soft
 from .ranking import Ranked, Ranking
 from .task import Task
 
-SWAP_EXAMPLES = 32
+SWAP_EXAMPLES = 16
+START_AMONG = 4096
 
 
 @dataclass(frozen=True)
 class FitSettings:
     """How a prompt is learned. `learning_rate` is in units of the spread of the model's embeddings.
 
-    `tokens` is the prompt's length, `batch` how many examples a step sees, `fluency` is λ, the weight of the
+    `tokens` is the prompt's length, `batch` how many examples a step sees, drawn from `pool` of the training
+    data, each of which is read once. `fluency` is λ, the weight of the
     prompt's own surprise against the task. Every `validate_every` steps the prompts at hand are scored on the
     validation data, and the best `keep` texts stay. `time_budget` is in seconds (None: `steps` alone decide).
 
@@ -38,7 +40,8 @@ class FitSettings:
     tokens: int = 5
     steps: int = 200
     candidates: int = 1
-    batch: int = 16
+    batch: int = 8
+    pool: int = 512
     fluency: float = 0.0
     validate_every: int = 10
     keep: int = 5
@@ -53,7 +56,7 @@ class FitSettings:
     def __post_init__(self) -> None:
         if self.method not in (*METHODS, TEMPLATE_ONLY):
             raise PezError(f"method {self.method!r} is unknown; choose one of {', '.join((*METHODS, TEMPLATE_ONLY))}.")
-        for name in ("tokens", "steps", "candidates", "batch", "validate_every", "keep", "swaps"):
+        for name in ("tokens", "steps", "candidates", "batch", "pool", "validate_every", "keep", "swaps"):
             if getattr(self, name) < 1:
                 raise PezError(f"{name} is {getattr(self, name)}; choose 1 or more.")
         if not 0 <= self.fluency < 1:
@@ -126,7 +129,7 @@ def fit(
     """
     if not len(train) or not len(validation):
         raise PezError("examples are missing; give at least one to train on and one to validate with.")
-    train, cut = task.fitted(train, settings.tokens)
+    train, cut = task.fitted(_pool(train, settings), settings.tokens)
     validation, _ = task.fitted(validation, settings.tokens)
     ranking = Ranking(task, validation, settings.keep)
     if settings.method == TEMPLATE_ONLY:
@@ -137,6 +140,12 @@ def fit(
         ranking.soft = method
     steps = _learn(task, method, ranking, settings, checkpoint, on_step)
     return _result(task, settings, ranking, steps, cut, ranking.best_soft)
+
+
+def table(found: ClassificationPrompt) -> str:
+    """The best prompts, a line each: accuracy, loss, text."""
+    lines = [f"{ranked.accuracy:8.3f}  {ranked.loss:6.3f}  {ranked.text}" for ranked in found.ranked]
+    return "\n".join(["accuracy    loss  prompt", *lines])
 
 
 def _learn(
@@ -155,7 +164,7 @@ def _learn(
     spent_before, first = 0.0, 0
     if saved:
         method.restore(saved.tensors)
-        ranking.restore(saved.ranking)
+        ranking.restore(saved.ranking, saved.tensors)
         spent_before, first = saved.seconds, saved.step
     began = time.monotonic() - spent_before
     budget = settings.time_budget or float("inf")
@@ -168,7 +177,8 @@ def _learn(
             ranking.validate()
             if folder:
                 seconds = time.monotonic() - began
-                save_checkpoint(folder, Checkpoint(run, step + 1, seconds, ranking.state(), method.state()))
+                tensors = {**method.state(), **ranking.tensors}
+                save_checkpoint(folder, Checkpoint(run, step + 1, seconds, ranking.state(), tensors))
         progress = FitProgress(step + 1, settings.steps, ranking.accuracy, ranking.text)
         stopped = on_step is not None and on_step(progress)
         if over or stopped:
@@ -178,12 +188,16 @@ def _learn(
     return settings.steps
 
 
+def _pool(train: Examples, settings: FitSettings) -> Examples:
+    return train if len(train) <= settings.pool else split(train, settings.pool, settings.seed)[0]
+
+
 def _parts(task: Task, train: Examples, settings: FitSettings) -> Parts:
     model = task.model
     allowed = model.vocabulary.allowed_ids(settings.token_filter, settings.blocklist)
     projection = Projection(model.embeddings, allowed)
     generator = torch.Generator().manual_seed(settings.seed)
-    start = projection.random_ids((settings.candidates, settings.tokens), generator)
+    start = _start(projection.allowed, settings, generator)
     rows = task.rows(train)
     some = torch.randperm(len(rows), generator=generator)[:SWAP_EXAMPLES].tolist()
     return Parts(
@@ -198,6 +212,13 @@ def _parts(task: Task, train: Examples, settings: FitSettings) -> Parts:
         settings.swaps,
         lambda ids: task.prompt_ids(model.vocabulary.decode(ids)) == tuple(ids),
     )
+
+
+def _start(allowed: Tensor, settings: FitSettings, generator: torch.Generator) -> Tensor:
+    """Random ids (B, M) among the first that are allowed: vocabularies of merges begin with the frequent words."""
+    frequent = allowed[:START_AMONG]
+    chosen = torch.randint(len(frequent), (settings.candidates, settings.tokens), generator=generator)
+    return frequent[chosen.to(frequent.device)]
 
 
 def _result(

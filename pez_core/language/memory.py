@@ -82,6 +82,11 @@ class Library:
             self._keep(text, found[text])
         return [found[text] for text in texts]
 
+    def forget(self) -> None:
+        """Let go of all readings."""
+        self._room += sum(reading.bytes for reading in self._kept.values())
+        self._kept.clear()
+
     def _keep(self, text: Ids, reading: Reading) -> None:
         if text in self._kept:
             self._kept.move_to_end(text)

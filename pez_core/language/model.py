@@ -19,14 +19,15 @@ class LanguageModel:
     """A causal language model of transformers with its tokenizer, over embeddings instead of ids.
 
     States come without the vocabulary's logits: `logits` gives them for the ids and positions that are asked for.
-    No weight is copied and none gets a gradient. `library` remembers the texts that were read.
+    No weight is copied and none gets a gradient. `library` remembers the texts that were read;
+    `transformers_model` is the model itself.
 
     Raises PezError for a model that reads in both directions, and one whose logits are not its head's.
     """
 
     def __init__(self, model: Any, tokenizer: Any, name: str) -> None:
         self.name = name
-        self._model = model.requires_grad_(False).eval()
+        self.transformers_model = model.requires_grad_(False).eval()
         self._head = model.get_output_embeddings()
         self._input = model.get_input_embeddings()
         self._softcap = getattr(model.config, "final_logit_softcapping", None)
@@ -110,7 +111,7 @@ class LanguageModel:
         seen = (columns >= padded - past.lengths[:, None]).long()
         positions = past.lengths[:, None] + columns[:length]
         cache = DynamicCache(past.layers) if past.layers or keep else None
-        out = self._model.base_model(
+        out = self.transformers_model.base_model(
             inputs_embeds=embedded,
             attention_mask=seen,
             position_ids=positions,
@@ -128,7 +129,7 @@ class LanguageModel:
             raise PezError(
                 f"model {self.name!r} reads in both directions; choose a causal one, such as GPT-2 or Gemma."
             )
-        if not torch.allclose(self._model(ids).logits.float(), self.logits(states), atol=1e-2, rtol=1e-2):
+        if not torch.allclose(self.transformers_model(ids).logits.float(), self.logits(states), atol=1e-2, rtol=1e-2):
             raise PezError(
                 f"model {self.name!r} changes its logits in a way that is not supported; choose another one."
             )

@@ -81,18 +81,24 @@ class Ranking:
             self._seen.add(text)
             self._rank(self._judged(text, text))
 
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The best soft prompt, as a part of the state."""
+        return {} if self.best_soft is None else {"best_soft": self.best_soft}
+
     def state(self) -> dict[str, Any]:
-        """All that the next validations depend on, apart from the soft prompt."""
+        """All else that the next validations depend on."""
         return {"ranked": [asdict(ranked) for ranked in self.ranked], "history": self.history}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave."""
+    def restore(self, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        """Go on from what `state` and `tensors` gave."""
+        self.best_soft = tensors.get("best_soft")
         self.ranked = [Ranked(**ranked) for ranked in state["ranked"]]
         self.history = list(state["history"])
         self._seen = {ranked.text for ranked in self.ranked}
 
     def _consider_soft(self, soft: Soft) -> None:
-        embedded = soft.embedded.detach().clone()
+        embedded = soft.embedded.detach()[0].clone()
         judged = self._judged("", embedded)
         if not self.ranked or _order(judged) < _order(self.ranked[0]):
             self.ranked, self.best_soft = [judged], embedded

@@ -1,0 +1,294 @@
+"""Prompts for classification: every method at the same wall-clock, and a step against a straightforward one.
+
+    python -m benchmarks.classify --model FOLDER --data FOLDER [--quick] [--json FILE]
+
+`--model` is a folder or GGUF file of a causal language model; `--data` a folder with sst2, ag_news and few_shot. Every
+learned prompt gets `--seconds`; the texts are read before that, once for all methods. Rows that FILE holds already are
+not run again, so a broken run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks import machine
+from pez_core.language import (
+    Examples,
+    FitSettings,
+    Task,
+    Template,
+    Verbalizer,
+    evaluate,
+    few_shot,
+    fit,
+    load_language_model,
+    read_examples,
+    split,
+)
+from pez_core.language.goal import ClassificationGoal
+from pez_core.language.task import Rows
+
+METHODS = ("template", "pez", "pez+refine", "autoprompt", "fluentprompt", "soft")
+SIZES = (None, 16, 4)
+SPLITS = (13, 21, 42)
+FLUENT = 0.3
+POOL, VALIDATION, TEST = 256, 64, 400
+TOKENS = 5
+LEARNING_RATES = {"pez": 2.0, "pez+refine": 2.0, "fluentprompt": 3.0, "soft": 0.3}
+BATCH, SWAPS = 16, 8
+UNLIMITED = 10**6
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A task: its words, its template, and where its few examples lie."""
+
+    name: str
+    verbalizer: Verbalizer
+    template: Template
+    few_shot_folder: str
+    few_shot_text: str
+    few_shot_classes: tuple[str, ...]
+
+
+KINDS = (
+    Kind(
+        "sst2",
+        Verbalizer({"0": ("terrible",), "1": ("great",)}),
+        Template("{text} {prompt} It was {label}"),
+        "sst-2",
+        "sentence",
+        ("0", "1"),
+    ),
+    Kind(
+        "ag_news",
+        Verbalizer({"1": ("World",), "2": ("Sports",), "3": ("Business",), "4": ("Technology",)}),
+        Template("{text} {prompt} Topic: {label}"),
+        "agnews",
+        "text",
+        ("0", "1", "2", "3"),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one method learned, on the held-out examples; `examples_per_class` is None for all the data."""
+
+    model: str
+    method: str
+    task: str
+    examples_per_class: int | None
+    seed: int
+    fluency: float
+    accuracy: float
+    calibrated: float
+    median: float
+    validation: float
+    prompt: str
+    perplexity: float | None
+    steps: int
+    seconds: float
+
+    @property
+    def cell(self) -> tuple[str, int | None, str, float]:
+        """What is averaged over seeds."""
+        return self.task, self.examples_per_class, self.method, self.fluency
+
+
+def whole_data(kind: Kind, data: Path) -> tuple[Examples, Examples, Examples]:
+    """Training, validation and test examples; AG News has one file, split by a fixed seed."""
+    classes = kind.verbalizer.classes
+    if kind.name == "ag_news":
+        everything = read_examples(data / "ag_news" / "test.csv", ["2", "3"], "1", classes)
+        test, rest = split(everything, TEST, 0)
+        validation, train = split(rest, VALIDATION, 0)
+        return train, validation, test
+    train, validation, test = (
+        read_examples(data / "sst2" / f"{name}.tsv", ["1"], "2", classes) for name in ("train", "dev", "test")
+    )
+    return train, split(validation, VALIDATION, 0)[0], split(test, TEST, 0)[0]
+
+
+def part(kind: Kind, data: Path, count: int | None, number: int) -> tuple[Examples, Examples]:
+    """Training and validation examples of one seed: a pool of all the data, or `count` of each class for both."""
+    if count is None:
+        train, validation, _ = whole_data(kind, data)
+        return split(train, POOL, number)[0], validation
+    folder = data / "few_shot" / kind.few_shot_folder / f"16-{SPLITS[number]}"
+    train, validation = (
+        read_examples(folder / f"{name}.tsv", [kind.few_shot_text], "label", kind.few_shot_classes)
+        for name in ("train", "dev")
+    )
+    return tuple(few_shot(some, count, kind.verbalizer.classes, number) for some in (train, validation))  # type: ignore
+
+
+Cell = tuple[Kind, int | None, int, str, float]
+
+
+def wanted(kinds: list[Kind], sizes: tuple[int | None, ...], seeds: int) -> Iterator[Cell]:
+    """Every cell of the table, and PEZ with fluency on all the data."""
+    for kind in kinds:
+        for count in sizes:
+            for number in range(seeds):
+                for method in METHODS:
+                    if method != "template" or (count is None and number == 0):
+                        yield kind, count, number, method, 0.0
+                if count is None:
+                    yield kind, count, number, "pez", FLUENT
+
+
+def run(
+    task: Task, kind: Kind, data: Path, test: Examples, count: int | None, number: int, method: str, fluency: float,
+    seconds: float,
+) -> Row:  # fmt: skip
+    """Learn one prompt, and score its text."""
+    train, validation = part(kind, data, count, number)
+    for some in (train, validation):
+        task.model.library(task.rows(some).heads)
+    settings = FitSettings(
+        method=method,
+        tokens=TOKENS,
+        steps=UNLIMITED,
+        fluency=fluency,
+        validate_every=20 if "pez" in method or method == "soft" else 5,
+        batch=BATCH,
+        swaps=SWAPS,
+        seed=number,
+        learning_rate=LEARNING_RATES.get(method, 1.0),
+        time_budget=seconds,
+    )
+    began = time.monotonic()
+    found = fit(task, train, validation, settings)
+    taken = time.monotonic() - began
+    scored = evaluate(task, found.text if found.soft is None else found.soft, test)
+    return Row(
+        task.model.name, method, kind.name, count, number, fluency, scored.accuracy, scored.calibrated, scored.median,
+        found.accuracy, found.text, scored.perplexity, found.steps, taken,
+    )  # fmt: skip
+
+
+def straightforward(task: Task, rows: Rows, ids: Tensor, longest: int) -> tuple[Tensor, Tensor]:
+    """The loss and its gradient (M, D) as one would write it at first: whole texts, padded alike, all logits."""
+    model = task.model
+    whole = [[*head, *ids.tolist(), *tail] for head, tail in zip(rows.heads, rows.tails)]
+    padded = torch.tensor([row + [0] * (longest - len(row)) for row in whole])
+    seen = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in whole])
+    prompt = model.embed(ids).detach().requires_grad_(True)
+    embedded = model.embed(padded)
+    embedded = torch.stack(
+        [torch.cat([row[: len(head)], prompt, row[len(head) + len(ids) :]]) for row, head in zip(embedded, rows.heads)]
+    )
+    logits = model.transformers_model(inputs_embeds=embedded, attention_mask=seen).logits
+    last = logits[torch.arange(len(whole)), torch.tensor([len(row) - 1 for row in whole])]
+    words = torch.tensor([word[0] for _, word in task.label_ids.words])
+    loss = F.cross_entropy(last[:, words], torch.tensor(rows.labels))
+    return loss.detach(), torch.autograd.grad(loss, prompt)[0]
+
+
+def speed(task: Task, train: Examples, rounds: int) -> dict[str, float]:
+    """Seconds per step, of ours with texts already read, ours reading them anew, and the straightforward one."""
+    rows = task.rows(train)
+    longest = max(len(head) + TOKENS + len(tail) for head, tail in zip(rows.heads, rows.tails))
+    batch = rows.take(range(BATCH))
+    goal = ClassificationGoal(task, batch, len(batch), 0.0)
+    ids = task.model.vocabulary.allowed_ids("ascii words")[torch.randint(1000, (1, TOKENS))]
+    judged, gradient = goal.judge_with_gradient(ids)
+    loss, wanted_gradient = straightforward(task, batch, ids[0], longest)
+    difference = (gradient[0] - wanted_gradient).abs().max() / wanted_gradient.abs().max()
+    if abs(judged.score.item() + loss.item()) > 1e-3 or difference > 1e-2:
+        raise AssertionError(f"results differ: loss {-judged.score.item()} and {loss.item()}, gradient by {difference}")
+
+    def unread() -> None:
+        task.model.library.forget()
+        goal.judge_with_gradient(ids)
+
+    taken = machine.in_turn(
+        {
+            "ours": lambda: goal.judge_with_gradient(ids),
+            "ours, texts unread": unread,
+            "straightforward": lambda: straightforward(task, batch, ids[0], longest),
+        },
+        rounds,
+        CPU,
+    )
+    return {**taken, "padded_to": longest, "gradient_difference": difference.item()}
+
+
+def summary(rows: list[Row]) -> str:
+    """The table: mean and spread over seeds."""
+    lines = ["task     examples  method              raw             calibrated  median  steps  perplexity  seconds"]
+    for cell in dict.fromkeys(row.cell for row in rows):
+        some = [row for row in rows if row.cell == cell]
+        task, count, method, fluency = cell
+        accuracy = [row.accuracy for row in some]
+        spread = statistics.stdev(accuracy) if len(some) > 1 else 0.0
+        perplexities = [row.perplexity for row in some if row.perplexity is not None]
+        name = method + (f" λ={fluency}" if fluency else "")
+        lines.append(
+            f"{task:8} {count or 'all':>8}  {name:18} {statistics.mean(accuracy):6.1%} ± {spread:5.1%}"
+            f" {statistics.mean(row.calibrated for row in some):12.1%}"
+            f" {statistics.mean(row.median for row in some):7.1%}"
+            f" {statistics.mean(row.steps for row in some):6.0f}"
+            f" {statistics.geometric_mean(perplexities) if perplexities else float('nan'):11.3g}"
+            f" {statistics.mean(row.seconds for row in some):8.0f}"
+        )
+    return "\n".join(lines)
+
+
+def _saved(path: Path | None) -> dict:
+    return json.loads(path.read_text(encoding="utf-8")) if path and path.exists() else {}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.classify", description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, required=True, metavar="FOLDER", help="safetensors folder, or GGUF file")
+    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="with sst2, ag_news and few_shot")
+    parser.add_argument("--tasks", nargs="+", choices=[kind.name for kind in KINDS], help="only these")
+    parser.add_argument("--seconds", type=float, default=40, help="for each learned prompt (default 40)")
+    parser.add_argument("--quick", action="store_true", help="one seed, four examples of each class, 5 seconds")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all rows there, after each of them")
+    options = parser.parse_args()
+    sizes, seeds, seconds = ((4,), 1, 5.0) if options.quick else (SIZES, len(SPLITS), options.seconds)
+    model = load_language_model(options.model)
+    kinds = [kind for kind in KINDS if not options.tasks or kind.name in options.tasks]
+    tasks = {kind.name: Task(model, kind.template, kind.verbalizer) for kind in kinds}
+    saved = _saved(options.json)
+    rows = [Row(**row) for row in saved.get("rows", [])]
+    head = saved.get("head") or {**machine.facts(CPU), "threads": torch.get_num_threads(), "seconds": seconds}
+    speeds = saved.get("speed", {})
+    for kind in kinds:
+        if kind.name not in speeds:
+            speeds[kind.name] = speed(tasks[kind.name], part(kind, options.data, None, 0)[0], 2 if options.quick else 5)
+        ours, theirs = speeds[kind.name]["ours"], speeds[kind.name]["straightforward"]
+        print(f"{kind.name}: a step {ours:.2f} s, straightforward {theirs:.2f} s: {theirs / ours:.1f} x", flush=True)
+    done = {(row.cell, row.seed) for row in rows}
+    for kind, count, number, method, fluency in wanted(kinds, sizes, seeds):
+        if ((kind.name, count, method, fluency), number) in done:
+            continue
+        test = whole_data(kind, options.data)[2]
+        row = run(tasks[kind.name], kind, options.data, test, count, number, method, fluency, seconds)
+        rows.append(row)
+        print(
+            f"{row.task:8} {count or 'all':>4} {number} {method:13} {fluency:.1f} {row.accuracy:.3f} {row.prompt!r}",
+            flush=True,
+        )
+        if options.json:
+            written = {"head": head, "speed": speeds, "rows": [asdict(row) for row in rows]}
+            options.json.write_text(json.dumps(written, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(summary(rows))
+
+
+if __name__ == "__main__":
+    main()

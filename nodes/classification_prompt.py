@@ -1,0 +1,107 @@
+"""Classification Prompt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import comfy.model_management
+import comfy.utils
+import folder_paths
+from comfy_api.latest import io
+
+from ..pez_core import PezError
+from . import sockets
+from .running import differentiable
+
+MISSING = "put a .tsv or .csv file into the input folder"
+VALIDATION = 200
+METHODS = ["pez", "pez+refine", "autoprompt", "fluentprompt", "template"]
+
+
+def data_choices() -> list[str]:
+    """TSV and CSV files in ComfyUI's input folder."""
+    root = Path(folder_paths.get_input_directory())
+    return sorted(path.name for path in root.iterdir() if path.suffix in (".tsv", ".csv")) or [MISSING]
+
+
+class ClassificationPrompt(io.ComfyNode):
+    """Learns a prompt that makes a language model tell classes of text apart."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PEZClassificationPrompt",
+            display_name="Classification Prompt (PEZ)",
+            category=sockets.CATEGORY,
+            description="Finds a text prompt that makes a language model classify the texts of a file.",
+            inputs=[
+                sockets.PezLanguageModel.Input("language_model", tooltip="From Load Language Model."),
+                io.Combo.Input(
+                    "data", options=data_choices(), tooltip="A file in the input folder, one text and label per line."
+                ),
+                io.String.Input(
+                    "text_column", default="text",
+                    tooltip="Name of the text's column, or its number from 1 where the file has no header.",
+                ),
+                io.String.Input("label_column", default="label", tooltip="Name or number of the class's column."),
+                io.String.Input(
+                    "template", default="{text} {prompt} It was {label}",
+                    tooltip="Where text, learned prompt and label word stand; the label comes last.",
+                ),
+                io.String.Input(
+                    "verbalizer", default="0=terrible,1=great",
+                    tooltip="The word for each class, as the file names the classes; several words are parted by |.",
+                ),
+                io.Float.Input(
+                    "fluency", default=0.0, min=0.0, max=0.99, step=0.05,
+                    tooltip="Lambda: how much the prompt is to read like the model's own language. 0 is not at all.",
+                ),
+                io.Int.Input(
+                    "few_shot", default=0, min=0, max=10_000,
+                    tooltip="Learn from this many examples per class and choose by as many more; 0 takes all the data.",
+                ),
+                io.Combo.Input("method", options=METHODS, default="pez", tooltip="How the prompt is learned."),
+                io.Int.Input("prompt_length", default=5, min=1, max=64, tooltip="Tokens of the learned prompt."),
+                io.Int.Input("steps", default=200, min=1, max=100_000, tooltip="Optimisation steps."),
+                io.Int.Input(
+                    "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
+                    tooltip="Where the search starts, and which examples it sees.",
+                ),
+            ],
+            outputs=[
+                io.String.Output("prompt", display_name="prompt", tooltip="The learned text."),
+                io.Float.Output("accuracy", display_name="accuracy", tooltip="On the examples to choose by, 0 to 1."),
+                io.String.Output("table", display_name="table", tooltip="The best prompts, their accuracy and loss."),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def validate_inputs(cls, data) -> bool | str:
+        found = data in data_choices()
+        return found or f"data {data!r} is not in the input folder; choose one from the list."
+
+    @classmethod
+    def execute(
+        cls, language_model, data, text_column, label_column, template, verbalizer, fluency, few_shot, method,
+        prompt_length, steps, seed,
+    ) -> io.NodeOutput:  # fmt: skip
+        from ..pez_core import language
+
+        if data == MISSING:
+            raise PezError("data is missing; put a .tsv or .csv file into ComfyUI's input folder.")
+        words = language.Verbalizer.parse(verbalizer)
+        path = Path(folder_paths.get_input_directory()) / data
+        everything = language.read_examples(path, [text_column.strip()], label_column.strip(), words.classes)
+        train, validation = language.parted(everything, words.classes, few_shot or None, seed)
+        settings = language.FitSettings(method=method, tokens=prompt_length, steps=steps, fluency=fluency, seed=seed)
+        bar = comfy.utils.ProgressBar(steps)
+
+        def on_step(progress: language.FitProgress) -> bool:
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            bar.update_absolute(progress.step)
+            return False
+
+        with differentiable():
+            task = language.Task(language_model, language.Template(template), words)
+            found = language.fit(task, train, validation, settings, on_step=on_step)
+        return io.NodeOutput(found.text, found.accuracy, language.table(found))
