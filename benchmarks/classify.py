@@ -41,7 +41,7 @@ from pez_core.language.task import Rows
 METHODS = ("template", "pez", "pez+refine", "autoprompt", "fluentprompt", "soft")
 SIZES = (None, 16, 4)
 SPLITS = (13, 21, 42)
-FLUENT = 0.3
+FLUENT = 0.02
 POOL, VALIDATION, TEST = 256, 64, 400
 TOKENS = 5
 LEARNING_RATES = {"pez": 2.0, "pez+refine": 2.0, "fluentprompt": 3.0, "soft": 0.3}

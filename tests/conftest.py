@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from tiny_language import write_model
 
 import benchmarks  # noqa: F401 - before the folder tests/benchmarks can take the name
 import pez_core.language  # noqa: F401 - the same for tests/pez_core/language
@@ -49,3 +50,11 @@ def contents(load_pictures: Callable[[str], Pictures]) -> Pictures:
 @pytest.fixture
 def picture_file() -> Path:
     return DATA / "contents" / "00.png"
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small language model that learned a language of a few words, in the layout of transformers."""
+    folder = tmp_path_factory.mktemp("language") / "tiny-gpt2"
+    write_model(folder)
+    return folder

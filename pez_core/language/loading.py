@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from ..errors import PezError
 from .model import LanguageModel
@@ -31,7 +32,7 @@ def load_language_model(
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
         model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, **options)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         logging.getLogger(__name__).debug("transformers could not load %s", path, exc_info=True)
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise PezError(f"model {path.name!r} could not be loaded as a causal language model: {reason}.") from error

@@ -18,10 +18,11 @@ sys.path.insert(0, str(HERE))
 
 from model_files import write_clip_l, write_sd15, write_vit_h, write_vit_l  # noqa: E402
 from server import REPOSITORY, Server, comfyui_path  # noqa: E402
+from tiny_language import make_examples  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> Iterator[Server]:
     checkout = comfyui_path()
     if checkout is None:
         pytest.skip("no ComfyUI: set COMFYUI_PATH, or check it out at ~/ComfyUI")
@@ -29,6 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         pytest.skip("ComfyUI's requirements are not installed")
     base = tmp_path_factory.mktemp("comfyui")
     _furnish(base, checkout)
+    _furnish_language(base, model_folder)
     running = Server(checkout, base)
     yield running
     running.stop()
@@ -54,3 +56,11 @@ def _furnish(base: Path, checkout: Path) -> None:
     shutil.copy(HERE.parent / "data" / "contents" / "00.png", base / "input" / "example.png")
     for picture in sorted((HERE.parent / "data" / "contents").glob("*.png"))[:4]:
         shutil.copy(picture, base / "input")
+
+
+def _furnish_language(base: Path, model_folder: Path) -> None:
+    shutil.copytree(model_folder, base / "models/LLM/tiny-gpt2")
+    for name, count in (("sentences", 80), ("few", 4)):
+        some = make_examples(count, 1)
+        lines = [f"{text}\t{('bad', 'good')[label]}" for text, label in zip(some.texts, some.labels)]
+        (base / "input" / f"{name}.tsv").write_text("\n".join(["text\tlabel", *lines]), encoding="utf-8")

@@ -12,7 +12,7 @@ from server import REPOSITORY
 WORKFLOWS = sorted((REPOSITORY / "workflows").glob("*.json"))
 OWN_NODES = {
     "PEZImageToHardPrompt", "PEZPromptDistill", "PEZPromptConcat",
-    "PEZStyleExtract", "PEZLoadEncoder", "PEZSearchSettings",
+    "PEZStyleExtract", "PEZLoadEncoder", "PEZSearchSettings", "PEZLoadLanguageModel", "PEZClassificationPrompt",
 }  # fmt: skip
 
 

@@ -1,0 +1,76 @@
+"""The language model nodes, queued over the HTTP API of a real server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+
+def classify(**changes: Any) -> dict[str, Any]:
+    """Sentences → prompt on the small language model."""
+    inputs = {
+        "language_model": ["model", 0],
+        "data": "sentences.tsv",
+        "text_column": "text",
+        "label_column": "label",
+        "template": "{text} {prompt} It was {label}",
+        "verbalizer": "bad=terrible,good=great",
+        "fluency": 0.0,
+        "few_shot": 0,
+        "method": "pez",
+        "prompt_length": 2,
+        "steps": 40,
+        "seed": 1,
+    }
+    return {
+        "model": {"class_type": "PEZLoadLanguageModel", "inputs": {"model": "tiny-gpt2"}},
+        "pez": {"class_type": "PEZClassificationPrompt", "inputs": {**inputs, **changes}},
+        **{
+            name: {"class_type": "PreviewAny", "inputs": {"source": ["pez", output]}}
+            for output, name in enumerate(("prompt", "accuracy", "table"))
+        },
+    }
+
+
+def texts(record: dict[str, Any]) -> dict[str, str]:
+    return {name: output["text"][0] for name, output in record["outputs"].items() if "text" in output}
+
+
+def test_a_prompt_is_learned_with_its_accuracy_and_a_table(server):
+    shown = texts(server.run(classify()))
+    assert len(shown["prompt"].split()) == 2
+    assert float(shown["accuracy"]) > 0.7
+    first = shown["table"].splitlines()[1]
+    assert first.endswith(shown["prompt"]) and f"{float(shown['accuracy']):.3f}" in first
+
+
+def test_the_bare_template_is_no_better_than_chance(server):
+    assert float(texts(server.run(classify(method="template")))["accuracy"]) < 0.7
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"template": "It was {label}"}, "has no {text}"),
+        ({"verbalizer": "bad=terrible"}, "fewer than two classes"),
+        ({"text_column": "sentence"}, "has no column 'sentence'"),
+        ({"few_shot": 50}, "not 100; give more or ask for fewer"),
+        ({"data": "few.tsv", "few_shot": 3}, "data has 2 examples of class"),
+    ],
+)
+def test_inputs_that_cannot_be_used_get_one_sentence(server, changes, message):
+    with pytest.raises(RuntimeError) as error:
+        server.run(classify(**changes))
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("node", "name", "value"),
+    [("model", "model", "../text_encoders"), ("pez", "data", "../models/LLM/tiny-gpt2/vocab.tsv")],
+)
+def test_files_outside_their_folders_are_refused(server, node, name, value):
+    graph = classify()
+    graph[node]["inputs"][name] = value
+    with pytest.raises(Exception, match=r"list|folder"):
+        server.run(graph)

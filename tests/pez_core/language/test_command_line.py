@@ -1,0 +1,98 @@
+"""python -m pez_core classify, as people run it."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pez_core.command_line import main
+
+COLUMNS = ["--text", "text", "--label", "label"]
+WORDS = ["--verbalizer", "bad=terrible,good=great"]
+FIT = ["--tokens", "2", "--steps", "20", "--learning-rate", "2"]
+
+
+@pytest.fixture
+def files(tmp_path, examples):
+    for name, count, seed in (("train", 80, 1), ("test", 60, 2)):
+        some = examples(count, seed)
+        lines = [f"{text}\t{('bad', 'good')[label]}" for text, label in zip(some.texts, some.labels)]
+        (tmp_path / f"{name}.tsv").write_text("\n".join(["text\tlabel", *lines]), encoding="utf-8")
+    return tmp_path
+
+
+def run(capsys, *arguments):
+    code = main(["classify", *map(str, arguments)])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def fit(capsys, model_folder, files, *more):
+    train, out = files / "train.tsv", files / "run"
+    return run(capsys, "fit", "--model", model_folder, "--train", train, "--out", out, *COLUMNS, *WORDS, *FIT, *more)
+
+
+def test_fit_prints_the_prompt_and_writes_the_result(capsys, model_folder, files):
+    code, out, err = fit(capsys, model_folder, files)
+    text, accuracy = out.splitlines()
+    written = json.loads((files / "run" / "result.json").read_text(encoding="utf-8"))
+    assert code == 0 and written["text"] == text and accuracy.startswith("accuracy ")
+    assert "step 20/20" in err
+
+
+def test_a_saved_prompt_as_plain_text_in_a_fresh_process_gives_the_reported_accuracy(capsys, model_folder, files):
+    _, out, _ = fit(capsys, model_folder, files, "--json")
+    prompt = json.loads(out)["text"]
+    common = ["--model", model_folder, "--data", files / "test.tsv", *COLUMNS, "--json"]
+    _, reported, _ = run(capsys, "eval", *common, "--from", files / "run")
+    command = [sys.executable, "-m", "pez_core", "classify", "eval", *common, *WORDS, "--prompt", prompt]
+    fresh = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+    assert json.loads(fresh.stdout) == pytest.approx(json.loads(reported))
+
+
+def test_transfer_scores_the_best_prompts(capsys, model_folder, files):
+    fit(capsys, model_folder, files)
+    data = ["--model", model_folder, "--data", files / "test.tsv", *COLUMNS]
+    code, out, _ = run(capsys, "transfer", *data, "--from", files / "run", "--best", "2", "--limit", "20", "--json")
+    ranked = json.loads((files / "run" / "result.json").read_text(encoding="utf-8"))["ranked"]
+    found = json.loads(out)
+    assert code == 0 and [one["prompt"] for one in found] == [one["text"] for one in ranked[:2]]
+    assert all(one["examples"] == 20 for one in found)
+
+
+def test_few_shot_learns_from_some_examples_of_each_class(capsys, model_folder, files):
+    code, out, _ = fit(capsys, model_folder, files, "--few-shot", "3")
+    assert code == 0 and "on 6 examples to choose by" in out
+
+
+def test_ctrl_c_keeps_the_best_and_the_same_command_goes_on(model_folder, files):
+    arguments = [*COLUMNS, *WORDS, "--tokens", "2", "--steps", "3000", "--learning-rate", "2"]
+    places = ["--model", model_folder, "--train", files / "train.tsv", "--out", files / "run"]
+    command = [str(part) for part in (sys.executable, "-m", "pez_core", "classify", "fit", *places, *arguments)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (files / "run" / "checkpoint.json").exists() and process.poll() is None:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "the same command goes on" in out
+    assert json.loads((files / "run" / "checkpoint.json").read_text(encoding="utf-8"))["step"] >= 10
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--template", "It was {label}"], "has no {text}"),
+        (["--text", "sentence"], "has no column 'sentence'"),
+        (["--verbalizer", "bad=terrible"], "fewer than two classes"),
+        (["--verbalizer", "bad=terrible,fine=great"], "has the label 'good'"),
+        (["--verbalizer", "bad=terrible,good=great,odd=so"], "data has 0 examples of class 'odd'"),
+        (["--few-shot", "100"], "not 200; give more or ask for fewer"),
+    ],
+)
+def test_inputs_that_cannot_be_used_get_one_sentence(capsys, model_folder, files, more, message):
+    code, out, err = fit(capsys, model_folder, files, *more)
+    assert code == 2 and out == "" and err.startswith("pez_core: ") and message in err and err.count("\n") == 1
