@@ -281,7 +281,7 @@ def main() -> None:
         row = run(tasks[kind.name], kind, options.data, test, count, number, method, fluency, seconds)
         rows.append(row)
         print(
-            f"{row.task:8} {count or 'all':>4} {number} {method:13} {fluency:.1f} {row.accuracy:.3f} {row.prompt!r}",
+            f"{row.task:8} {count or 'all':>4} {number} {method:13} {fluency:g} {row.accuracy:.3f} {row.prompt!r}",
             flush=True,
         )
         if options.json:

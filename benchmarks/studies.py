@@ -196,8 +196,8 @@ def main() -> None:
             f" {point.seconds:8.1f}",
             flush=True,
         )
-    if options.json:
-        options.json.write_text(json.dumps({**head, "points": [asdict(point) for point in found]}, indent=1) + "\n")
+        if options.json:
+            options.json.write_text(json.dumps({**head, "points": [asdict(point) for point in found]}, indent=1) + "\n")
     if options.plots:
         plot(found, options.plots)
 
