@@ -42,7 +42,7 @@ def test_a_prompt_is_learned_with_its_accuracy_and_a_table(server):
     assert len(found["prompt"].split()) == 2
     assert float(found["accuracy"]) > 0.7
     first = found["table"].splitlines()[1]
-    assert first.endswith(found["prompt"]) and f"{float(shown['accuracy']):.3f}" in first
+    assert first.endswith(found["prompt"]) and f"{float(found['accuracy']):.3f}" in first
 
 
 def test_the_bare_template_is_no_better_than_chance(server):
