@@ -6,8 +6,10 @@ from .classification_prompt import ClassificationPrompt
 from .image_to_hard_prompt import ImageToHardPrompt
 from .load_encoder import LoadEncoder
 from .load_language_model import LoadLanguageModel
+from .negative_prompt import NegativePrompt
 from .prompt_concat import PromptConcat
 from .prompt_distill import PromptDistill
+from .prompt_score import PromptScore
 from .search_settings import SearchSettingsNode
 from .style_extract import StyleExtract
 
@@ -21,6 +23,8 @@ class PEZExtension(ComfyExtension):
             PromptDistill,
             PromptConcat,
             StyleExtract,
+            NegativePrompt,
+            PromptScore,
             LoadEncoder,
             SearchSettingsNode,
             LoadLanguageModel,

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import comfy.model_management
-import comfy.utils
 import folder_paths
 from comfy_api.latest import io
 
 from ..pez_core import PezError
 from . import sockets
-from .running import differentiable
+from .results import on_node
+from .running import differentiable, telling
 
 MISSING = "put a .tsv or .csv file into the input folder"
 VALIDATION = 200
@@ -73,6 +72,8 @@ class ClassificationPrompt(io.ComfyNode):
                 io.Float.Output("accuracy", display_name="accuracy", tooltip="On the examples to choose by, 0 to 1."),
                 io.String.Output("table", display_name="table", tooltip="The best prompts, their accuracy and loss."),
             ],
+            hidden=[io.Hidden.unique_id],
+            is_output_node=True,
         )  # fmt: skip
 
     @classmethod
@@ -94,14 +95,12 @@ class ClassificationPrompt(io.ComfyNode):
         everything = language.read_examples(path, [text_column.strip()], label_column.strip(), words.classes)
         train, validation = language.parted(everything, words.classes, few_shot or None, seed)
         settings = language.FitSettings(method=method, tokens=prompt_length, steps=steps, fluency=fluency, seed=seed)
-        bar = comfy.utils.ProgressBar(steps)
-
-        def on_step(progress: language.FitProgress) -> bool:
-            comfy.model_management.throw_exception_if_processing_interrupted()
-            bar.update_absolute(progress.step)
-            return False
-
+        tell = telling(cls.hidden.unique_id, "accuracy", steps)
         with differentiable():
             task = language.Task(language_model, language.Template(template), words)
-            found = language.fit(task, train, validation, settings, on_step=on_step)
-        return io.NodeOutput(found.text, found.accuracy, language.table(found))
+            found = language.fit(
+                task, train, validation, settings, on_step=lambda now: tell(now.step, now.accuracy, now.text)
+            )
+        notes = (f"{found.cut} texts were too long for the model, and were cut.",) if found.cut else ()
+        ui = on_node("accuracy", found.accuracy, found.text, found.history, notes)
+        return io.NodeOutput(found.text, found.accuracy, language.table(found), ui=ui)

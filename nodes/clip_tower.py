@@ -11,11 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..pez_core import PezError
 from ..pez_core.blocks import Block
-from ..pez_core.tower import TextTower
+from ..pez_core.conditioning import ConditioningTower
+from ..pez_core.tower import CausalTower
 
 
-class ComfyTower(TextTower):
+class ComfyTower(CausalTower):
     """One CLIP tower of a loaded ComfyUI CLIP (`SDClipModel`).
 
     ComfyUI's own forward adds in place and wants all 77 positions, so the layers' submodules are called here. Their
@@ -43,7 +45,10 @@ class ComfyTower(TextTower):
 
     @property
     def embeddings(self) -> Tensor:
-        table: Tensor = self._text.embeddings.token_embedding.weight
+        layer = self._text.embeddings.token_embedding
+        table: Tensor = layer.weight
+        if getattr(layer, "weight_function", ()):  # patched as it is read, as on low memory
+            return self.embed(torch.arange(len(table), device=table.device))
         return table.to(self._device)
 
     def embed(self, ids: Tensor) -> Tensor:
@@ -54,13 +59,30 @@ class ComfyTower(TextTower):
         positions = self._text.embeddings.position_embedding.weight[first : first + embedded.shape[1]]
         return embedded + positions.to(embedded.device, embedded.dtype)
 
+    def final_norm(self, states: Tensor) -> Tensor:
+        return _norm(self._text.final_layer_norm, states)
+
     def read(self, pooled: Tensor) -> Tensor:
-        pooled = _norm(self._text.final_layer_norm, pooled)
+        pooled = self.final_norm(pooled)
         if not self._projected:
             return pooled
         if self._projection is not None:
             return pooled @ self._projection.T
         return _linear(self._transformer.text_projection, pooled)
+
+
+def conditioning_tower(tower: ComfyTower, model: Any, layer_idx: int | None) -> ConditioningTower:
+    """`tower` by the token states that `CLIPTextEncode` would give, of the layer that Set CLIP Last Layer chose."""
+    if model.enable_attention_masks:
+        raise PezError(f"mode conditioning does not go with {tower.name}, which masks its padding; choose pooled.")
+    default, default_idx, _ = model.options_default
+    count = len(tower.blocks)
+    if layer_idx is not None:
+        default, default_idx = ("hidden", layer_idx) if abs(layer_idx) <= count else ("last", None)
+    last = default == "last"
+    layers = count if last else default_idx % count + 1
+    normed = last or model.layer_norm_hidden_state
+    return ConditioningTower(tower, layers, tower.final_norm if normed else None, model.special_tokens["pad"])
 
 
 def _block(layer: Any) -> Block:

@@ -11,65 +11,100 @@ from comfy_execution.graph import ExecutionBlocker
 from torch import Tensor
 
 from ..pez_core import Encoder, PezError
+from ..pez_core.joint import JointTower, side_by_side
+from ..pez_core.objectives import unit
+from ..pez_core.tower import TextTower
 from ..pez_core.vocabulary import ClipVocabulary
-from .clip_tower import ComfyTower
+from .clip_tower import ComfyTower, conditioning_tower
 from .text_projection import NO_FILE, is_missing, read_projection
 
 TOKENIZER_KEYS = {"clip_g": "g", "clip_h": "h", "clip_l": "l"}
+POOLED, CONDITIONING = "pooled", "conditioning"
 MISSING_CLIP = "clip is not connected; connect a CLIP, or an encoder from Load PEZ Encoder."
 
 
 def picture_encoder(
-    clip: Any, clip_vision: Any, encoder: Encoder | None, projection_file: str | None, hidden: Any
+    clip: Any, visions: Sequence[Any], encoder: Encoder | None, projection_file: str | None, hidden: Any
 ) -> Encoder:
-    """The connected PEZ_ENCODER, else the tower of `clip` that belongs to `clip_vision`.
+    """The connected PEZ_ENCODER, else the towers of `clip` that belong to the vision models: both together for SDXL.
 
-    Raises PezError when something is not connected, the widths do not match, or the text projection is missing.
+    Raises PezError when something is not connected, the widths do not match, or a text projection is missing.
     """
     if encoder is not None:
         return encoder
     if clip is None:
         raise PezError(MISSING_CLIP)
-    if clip_vision is None:
+    visions = [vision for vision in visions if vision is not None]
+    if not visions:
         raise PezError("clip_vision is not connected; connect the CLIP_VISION that belongs to the CLIP.")
-    vision_width = _vision_width(clip_vision)
     models = _clip_models(clip)
-    matching = [name for name, model in models.items() if _projection(model).shape[0] == vision_width]
-    if not matching:
-        widths = ", ".join(f"{name} ({_projection(model).shape[0]})" for name, model in models.items())
-        raise PezError(
-            f"clip_vision gives features of width {vision_width}, but clip has {widths}; "
-            "connect ViT-L for clip_l (768), ViT-H for clip_h (1024) or ViT-bigG for clip_g (1280)."
-        )
-    name = matching[0]
+    names = [_matching(models, vision) for vision in visions]
+    if len(set(names)) < len(names):
+        raise PezError(f"clip_vision and clip_vision_2 both belong to {names[0]}; leave one of them out.")
     clip.load_model()
-    weight = _projection(models[name])
-    replacement = None
-    if projection_file and projection_file != NO_FILE:
-        replacement = read_projection(projection_file, weight.shape[1])
-    elif is_missing(weight, hidden.prompt, hidden.unique_id):
-        raise PezError(
-            f"clip has no text_projection for {name}, as in SD1.5 checkpoints; choose a full CLIP model file of width "
-            f"{weight.shape[1]} as projection_file, for example clip_l.safetensors, or load the CLIP from such a file."
-        )
-    tower = ComfyTower(models[name], name, clip.patcher.load_device, replacement)
-    return Encoder(tower, _vocabulary(clip, name), lambda pictures: _image_features(clip_vision, pictures))
+    towers = [_projected(clip, name, models[name], projection_file, hidden, len(names) == 1) for name in names]
+
+    def image_features(pictures: Sequence[Tensor]) -> Tensor:
+        return side_by_side([unit(_image_features(vision, pictures)) for vision in visions])
+
+    return Encoder(_together(towers), _vocabulary(clip, names[0]), image_features)
 
 
-def text_encoder(clip: Any, encoder: Encoder | None, hidden: Any) -> Encoder:
-    """The connected PEZ_ENCODER, else the widest CLIP tower of `clip`.
+def text_encoder(clip: Any, encoder: Encoder | None, hidden: Any, mode: str = POOLED) -> Encoder:
+    """The connected PEZ_ENCODER, else all CLIP towers of `clip`, by their pooled features or their token states.
 
     Text is compared with text, so a tower whose text projection is missing is used without it.
     """
     if encoder is not None:
+        if mode == CONDITIONING:
+            raise PezError("mode conditioning needs the states of a clip; disconnect the encoder, or choose pooled.")
         return encoder
     if clip is None:
         raise PezError(MISSING_CLIP)
-    name, model = next(iter(_clip_models(clip).items()))
+    models = _clip_models(clip)
     clip.load_model()
-    projected = not is_missing(_projection(model), hidden.prompt, hidden.unique_id)
-    tower = ComfyTower(model, name, clip.patcher.load_device, projected=projected)
-    return Encoder(tower, _vocabulary(clip, name), _no_pictures)
+    device = clip.patcher.load_device
+    towers: list[TextTower] = []
+    for name, model in models.items():
+        projected = not is_missing(_projection(model), hidden.prompt, hidden.unique_id)
+        tower = ComfyTower(model, name, device, projected=projected)
+        towers.append(tower if mode == POOLED else conditioning_tower(tower, model, clip.layer_idx))
+    return Encoder(_together(towers), _vocabulary(clip, next(iter(models))), _no_pictures)
+
+
+def _projected(clip: Any, name: str, model: Any, projection_file: str | None, hidden: Any, alone: bool) -> ComfyTower:
+    """A tower that brings text to pictures, by its own projection or the file's.
+
+    Of several towers the file serves those that lack a projection; a tower alone takes the file that was chosen.
+    """
+    weight = _projection(model)
+    missing = is_missing(weight, hidden.prompt, hidden.unique_id)
+    chosen = projection_file not in (None, "", NO_FILE)
+    if missing and not chosen:
+        raise PezError(
+            f"clip has no text_projection for {name}, as in SD1.5 checkpoints; choose a full CLIP model file of width "
+            f"{weight.shape[1]} as projection_file, for example clip_l.safetensors, or load the CLIP from such a file."
+        )
+    own = None
+    if chosen and (missing or alone):
+        own = read_projection(str(projection_file), weight.shape[1])
+    return ComfyTower(model, name, clip.patcher.load_device, own)
+
+
+def _together(towers: Sequence[TextTower]) -> TextTower:
+    return towers[0] if len(towers) == 1 else JointTower(towers)
+
+
+def _matching(models: dict[str, Any], clip_vision: Any) -> str:
+    vision_width = _vision_width(clip_vision)
+    for name, model in models.items():
+        if _projection(model).shape[0] == vision_width:
+            return name
+    widths = ", ".join(f"{name} ({_projection(model).shape[0]})" for name, model in models.items())
+    raise PezError(
+        f"clip_vision gives features of width {vision_width}, but clip has {widths}; "
+        "connect ViT-L for clip_l (768), ViT-H for clip_h (1024) or ViT-bigG for clip_g (1280)."
+    )
 
 
 def conditioning(clip: Any, text: str) -> Any:

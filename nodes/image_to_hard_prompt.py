@@ -5,8 +5,8 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..pez_core import tasks
-from . import sockets
-from .encoders import conditioning, picture_encoder
+from . import results, sockets
+from .encoders import picture_encoder
 from .running import differentiable, merged, report
 
 
@@ -24,23 +24,21 @@ class ImageToHardPrompt(io.ComfyNode):
                 io.Image.Input("image", tooltip="The picture, or a batch of pictures of the same thing."),
                 sockets.length_input(),
                 *sockets.search_inputs(),
-                sockets.clip_input(),
-                sockets.clip_vision_input(),
-                sockets.encoder_input(),
-                sockets.settings_input(),
-                sockets.projection_input(),
+                *sockets.model_inputs(),
             ],
-            outputs=sockets.outputs(),
+            outputs=[*sockets.outputs(), sockets.curve_output()],
             hidden=[io.Hidden.prompt, io.Hidden.unique_id],
+            is_output_node=True,
         )
 
     @classmethod
     def execute(
         cls, image, prompt_length, steps, seed, candidates,
-        clip=None, clip_vision=None, encoder=None, settings=None, projection_file=None,
+        clip=None, clip_vision=None, clip_vision_2=None, encoder=None, settings=None, projection_file=None,
     ) -> io.NodeOutput:  # fmt: skip
         search = merged(settings, prompt_length, steps, seed, candidates)
         with differentiable():
-            model = picture_encoder(clip, clip_vision, encoder, projection_file, cls.hidden)
-            found = tasks.invert(model, model.encode_images(list(image)), search, on_step=report(search))
-        return io.NodeOutput(found.text, conditioning(clip, found.text), found.similarity)
+            model = picture_encoder(clip, (clip_vision, clip_vision_2), encoder, projection_file, cls.hidden)
+            on_step = report(search, cls.hidden.unique_id)
+            found = tasks.invert(model, model.encode_images(list(image)), search, on_step=on_step)
+        return results.output(found, clip, results.curve(found))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..pez_core import tasks
-from . import sockets
-from .encoders import conditioning, text_encoder
+from . import results, sockets
+from .encoders import text_encoder
 from .running import differentiable
 
 MOST_PROMPTS = 8
@@ -37,6 +37,7 @@ class PromptConcat(io.ComfyNode):
             ],
             outputs=sockets.outputs(),
             hidden=[io.Hidden.prompt, io.Hidden.unique_id],
+            is_output_node=True,
         )
 
     @classmethod
@@ -45,4 +46,4 @@ class PromptConcat(io.ComfyNode):
         prompts = [prompt_1, prompt_2, *(prompt for prompt in rest if prompt is not None)]
         with differentiable():
             joined = tasks.concat(text_encoder(clip, encoder, cls.hidden), prompts, separator)
-        return io.NodeOutput(joined.text, conditioning(clip, joined.text), joined.similarity)
+        return results.output(joined, clip)

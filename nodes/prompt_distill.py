@@ -6,8 +6,8 @@ from comfy_api.latest import io
 
 from ..pez_core import tasks
 from ..pez_core.tower import MAX_PROMPT_TOKENS
-from . import sockets
-from .encoders import conditioning, text_encoder
+from . import results, sockets
+from .encoders import CONDITIONING, POOLED, text_encoder
 from .running import differentiable, merged, report
 
 
@@ -39,6 +39,13 @@ class PromptDistill(io.ComfyNode):
                     tooltip="How many tokens to keep; 0 takes the ratio instead.",
                 ),
                 *sockets.search_inputs(),
+                io.Combo.Input(
+                    "mode",
+                    options=[POOLED, CONDITIONING],
+                    default=POOLED,
+                    optional=True,
+                    tooltip="What is to stay the same: the pooled feature, or the token states that samplers see.",
+                ),
                 sockets.clip_input(),
                 sockets.encoder_input(),
                 sockets.settings_input(),
@@ -46,17 +53,19 @@ class PromptDistill(io.ComfyNode):
             outputs=[
                 *sockets.outputs(),
                 io.Int.Output("tokens", display_name="tokens", tooltip="How many tokens the shorter prompt has."),
+                sockets.curve_output(),
             ],
             hidden=[io.Hidden.prompt, io.Hidden.unique_id],
+            is_output_node=True,
         )
 
     @classmethod
     def execute(
-        cls, text, ratio, target_length, steps, seed, candidates, clip=None, encoder=None, settings=None
+        cls, text, ratio, target_length, steps, seed, candidates, mode=POOLED, clip=None, encoder=None, settings=None
     ) -> io.NodeOutput:
         search = merged(settings, target_length or 1, steps, seed, candidates)
         with differentiable():
-            model = text_encoder(clip, encoder, cls.hidden)
+            model = text_encoder(clip, encoder, cls.hidden, mode)
             share = None if target_length else ratio
-            found = tasks.distill(model, text, search, share, on_step=report(search))
-        return io.NodeOutput(found.text, conditioning(clip, found.text), found.similarity, len(found.tokens))
+            found = tasks.distill(model, text, search, share, on_step=report(search, cls.hidden.unique_id))
+        return results.output(found, clip, len(found.tokens), results.curve(found))

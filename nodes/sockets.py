@@ -66,6 +66,14 @@ def clip_vision_input() -> io.ClipVision.Input:
     )
 
 
+def second_clip_vision_input() -> io.ClipVision.Input:
+    return io.ClipVision.Input(
+        "clip_vision_2",
+        optional=True,
+        tooltip="For SDXL: the other vision model, so that ViT-L and ViT-bigG together match both of its text towers.",
+    )
+
+
 def encoder_input() -> io.Input:
     return PezEncoder.Input(
         "encoder",
@@ -87,6 +95,18 @@ def projection_input() -> io.Combo.Input:
     )
 
 
+def model_inputs() -> list[io.Input]:
+    """What pictures and text are read by, and how the search goes."""
+    return [
+        clip_input(),
+        clip_vision_input(),
+        second_clip_vision_input(),
+        encoder_input(),
+        settings_input(),
+        projection_input(),
+    ]
+
+
 def outputs() -> list[io.Output]:
     return [
         io.String.Output("prompt", display_name="prompt", tooltip="The learned text."),
@@ -95,3 +115,7 @@ def outputs() -> list[io.Output]:
             "similarity", display_name="similarity", tooltip="Cosine similarity of the text to what was asked for."
         ),
     ]
+
+
+def curve_output() -> io.Output:
+    return io.Image.Output("curve", display_name="curve", tooltip="A plot of the best similarity after each step.")

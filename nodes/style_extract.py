@@ -5,8 +5,9 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..pez_core import tasks
-from . import sockets
-from .encoders import conditioning, picture_encoder
+from ..pez_core.windows import window_note
+from . import results, sockets
+from .encoders import picture_encoder
 from .running import differentiable, merged, report
 
 
@@ -34,27 +35,26 @@ class StyleExtract(io.ComfyNode):
                 sockets.length_input(8),
                 *sockets.search_inputs(),
                 *more,
-                sockets.clip_input(),
-                sockets.clip_vision_input(),
-                sockets.encoder_input(),
-                sockets.settings_input(),
-                sockets.projection_input(),
+                *sockets.model_inputs(),
             ],
-            outputs=sockets.outputs(),
+            outputs=[*sockets.outputs(), sockets.curve_output()],
             hidden=[io.Hidden.prompt, io.Hidden.unique_id],
+            is_output_node=True,
         )
 
     @classmethod
     def execute(
         cls, images, subject, prompt_length, steps, seed, candidates, images_2=None, images_3=None, images_4=None,
-        clip=None, clip_vision=None, encoder=None, settings=None, projection_file=None,
+        clip=None, clip_vision=None, clip_vision_2=None, encoder=None, settings=None, projection_file=None,
     ) -> io.NodeOutput:  # fmt: skip
         search = merged(settings, prompt_length, steps, seed, candidates)
         pictures = [
             picture for batch in (images, images_2, images_3, images_4) if batch is not None for picture in batch
         ]
         with differentiable():
-            model = picture_encoder(clip, clip_vision, encoder, projection_file, cls.hidden)
-            found = tasks.style(model, model.encode_images(pictures), search, on_step=report(search))
+            model = picture_encoder(clip, (clip_vision, clip_vision_2), encoder, projection_file, cls.hidden)
+            on_step = report(search, cls.hidden.unique_id)
+            found = tasks.style(model, model.encode_images(pictures), search, on_step=on_step)
         whole = f"{subject.strip()} {found.text}".strip()
-        return io.NodeOutput(found.text, conditioning(clip, whole), found.similarity)
+        note = window_note(model.vocabulary, whole)
+        return results.output(found, clip, results.curve(found), whole=whole, notes=(note,) if note else ())

@@ -51,6 +51,14 @@ def read_at(blocks: Sequence[Block], states: Tensor, ends: Tensor, past: Past = 
     return states[:, 0]
 
 
+def read_all(blocks: Sequence[Block], states: Tensor) -> Tensor:
+    """States (B, L, D) at all positions of sequences (B, L, D), after all of `blocks`."""
+    mask = _causal(states, 0)
+    for block in blocks:
+        states, _ = _layer(block, states, mask, (), None)
+    return states
+
+
 def _causal(states: Tensor, before: int) -> Tensor:
     length = states.shape[1]
     return torch.ones(length, before + length, dtype=torch.bool, device=states.device).tril(before)

@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PezError as error:
         print(f"pez_core: {error}", file=sys.stderr)
         return 2
+    for note in result.notes:
+        print(f"pez_core: {note}", file=sys.stderr)
     print(result.to_json() if options.json else f"{result.text}\nsimilarity {result.similarity:.3f}")
     return 0
 

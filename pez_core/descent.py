@@ -52,7 +52,7 @@ class Descent:
         self.ids = torch.zeros((kept_steps, count, length), dtype=torch.long, device=device)
         self.judged = Judged(*(torch.zeros((kept_steps, count), device=device) for _ in Judged._fields))
         self._slot = torch.zeros(1, dtype=torch.long, device=device)
-        self._goal, self._projection, self._generator = goal, projection, generator
+        self._goal, self._projection, self._rates, self._generator = goal, projection, rates, generator
         self._optimiser = torch.optim.AdamW(
             [self.iterate], lr=rates.learning_rate, weight_decay=rates.weight_decay, capturable=iterate.is_cuda
         )
@@ -66,6 +66,16 @@ class Descent:
         for kept, new in zip(self.judged, judged):
             kept.index_copy_(0, self._slot, new[None])
         self._slot.add_(1).remainder_(len(self.ids))
+
+    def halved(self) -> Descent:
+        """The same descent with the first half of its candidates, for when all of them do not fit the memory."""
+        half, kept_steps = len(self.iterate) // 2, len(self.ids)
+        iterate = self.iterate.detach()[:half]
+        descent = Descent(self._goal, self._projection, iterate, self._rates, self._generator, kept_steps)
+        if self._optimiser.state[self.iterate]:
+            moments = {name: value[:half] if value.ndim else value for name, value in self.state().items()}
+            descent.restore(moments)
+        return descent
 
     def state(self) -> dict[str, Tensor]:
         """All that the next steps depend on, apart from the generator."""

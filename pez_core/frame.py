@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .blocks import Past
 from .errors import PezError
 from .hard_prompt import SearchSettings
 from .objectives import Judged, Objective
-from .tower import MAX_PROMPT_TOKENS, TextTower
+from .tower import MAX_PROMPT_TOKENS, Remembered, TextTower
 from .vocabulary import Vocabulary
 
 
@@ -37,7 +36,7 @@ class Frame:
         self._past = tower.remember([tower.start_id, *before])
         self._end = tower.embed(torch.tensor([*after, tower.end_id], device=tower.device))
 
-    def features(self, learned: Tensor, past: Past | None = None) -> Tensor:
+    def features(self, learned: Tensor, past: Remembered | None = None) -> Tensor:
         """Unit features (B, F) of embedded learned tokens (B, M, D), after the start or another `past`."""
         count = len(learned)
         embedded = torch.cat([learned, self._end.expand(count, -1, -1)], 1)

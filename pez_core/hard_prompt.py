@@ -62,12 +62,21 @@ class SearchSettings:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """A token's text, and its contribution: the similarity lost when it is left out."""
+
+    text: str
+    contribution: float
+
+
+@dataclass(frozen=True)
 class HardPrompt:
     """A prompt in plain text and how well it does.
 
     `text` is the whole prompt to paste, `tokens` its ids as the tokenizer reads that text, without start and end.
     `similarity` is the cosine similarity of those ids to the target; `history` the best similarity after each step.
-    `settings` is None for results that took no search.
+    `settings` is None for results that took no search. `pieces` are the tokens with their contributions, and `notes`
+    say what people should know: that memory ran short, or that the text takes several windows.
     """
 
     task: str
@@ -77,6 +86,8 @@ class HardPrompt:
     model: str
     settings: SearchSettings | None = None
     history: tuple[float, ...] = field(default=(), repr=False)
+    pieces: tuple[Piece, ...] = field(default=(), repr=False)
+    notes: tuple[str, ...] = ()
 
     @property
     def seed(self) -> int | None:
@@ -93,5 +104,7 @@ class HardPrompt:
         settings = fields.pop("settings")
         if settings:
             settings = SearchSettings(**{**settings, "blocklist": tuple(settings["blocklist"])})
-        tokens, history = tuple(fields.pop("tokens")), tuple(fields.pop("history"))
-        return cls(**fields, tokens=tokens, history=history, settings=settings)
+        pieces = tuple(Piece(**piece) for piece in fields.pop("pieces"))
+        for name in ("tokens", "history", "notes"):
+            fields[name] = tuple(fields[name])
+        return cls(**fields, pieces=pieces, settings=settings)

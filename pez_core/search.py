@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,7 @@ from .errors import PezError
 from .frame import Frame
 from .hard_prompt import SearchSettings
 from .objectives import Objective
+from .out_of_memory import free_unused, is_out_of_memory
 from .projection import Projection
 from .refinement import refine
 from .tower import TextTower
@@ -34,12 +36,16 @@ class Progress:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found: the text, its ids as tokenised again, its similarity, and the best one after each step."""
+    """What a search found: the text, its ids as tokenised again, its similarity, and the best one after each step.
+
+    `notes` say what people should know of how it went.
+    """
 
     text: str
     tokens: tuple[int, ...]
     similarity: float
     history: tuple[float, ...]
+    notes: tuple[str, ...]
 
 
 OnStep = Callable[[Progress], bool | None]
@@ -61,15 +67,17 @@ def search(
     seed on one device, unless time ends them. `on_step` is called after every step and round and stops the search by
     returning True. Of a time budget the descent takes `DESCENT_SHARE` at most when refinement follows.
 
-    Raises PezError when prefix, prompt and suffix do not fit the context, or no text passed the blocklist.
+    Raises PezError when prefix, prompt and suffix do not fit the context, no text passed the blocklist, or a single
+    candidate does not fit the memory.
     """
     began, budget = time.monotonic(), settings.time_budget or math.inf
     frame = Frame(tower, vocabulary, objective, settings)
     projection = _projection(tower, vocabulary, settings)
     best = Best(frame, vocabulary, settings)
     swaps = torch.Generator().manual_seed(settings.seed)
+    notes: list[str] = []
     stages = (
-        (_descend(frame, projection, settings), budget * (DESCENT_SHARE if settings.rounds else 1)),
+        (_descend(frame, projection, settings, notes), budget * (DESCENT_SHARE if settings.rounds else 1)),
         (refine(frame, projection, best, settings.rounds, swaps), budget),
     )
     history: list[float] = []
@@ -83,7 +91,7 @@ def search(
     if not best.text:
         raise PezError("blocklist rejected every prompt that was found; take words out of it or raise the steps.")
     similarity = frame.judge_prompt(best.tokens).reported.item()
-    return Found(best.text, best.tokens, similarity, tuple(history))
+    return Found(best.text, best.tokens, similarity, tuple(history), tuple(notes))
 
 
 def _projection(tower: TextTower, vocabulary: Vocabulary, settings: SearchSettings) -> Projection:
@@ -101,16 +109,44 @@ def _until(moment: float, offers: Iterable[Offer]) -> Iterator[Offer]:
             return
 
 
-def _descend(frame: Frame, projection: Projection, settings: SearchSettings) -> Iterator[Offer]:
-    """What each step tried. On a GPU steps are queued and read together, since every reading waits for the device."""
+def _descend(frame: Frame, projection: Projection, settings: SearchSettings, notes: list[str]) -> Iterator[Offer]:
+    """What each step tried. On a GPU steps are queued and read together, since every reading waits for the device.
+
+    Where the candidates do not fit the memory, half of them go on, and a note says so.
+    """
     tower = frame.tower
     start = projection.random_ids((settings.candidates, settings.tokens), torch.Generator().manual_seed(settings.seed))
     draws = torch.Generator(tower.device).manual_seed(settings.seed)
     read_every = 1 if tower.device.type == "cpu" else READ_EVERY
     descent = Descent(frame, projection, tower.embed(start), settings, draws, read_every)
-    advance = tower.accelerated(descent.step, draws)
-    for done in range(0, settings.steps, read_every):
+    advance, done = tower.accelerated(descent.step, draws), 0
+    while done < settings.steps:
         steps = min(read_every, settings.steps - done)
+        if _fits(advance, steps):
+            yield from zip(*(kept[:steps].tolist() for kept in (descent.ids, *descent.judged)))
+            done += steps
+            continue
+        descent = _halved(descent, notes)
+        advance = tower.accelerated(descent.step, draws)
+
+
+def _fits(advance: Callable[[], None], steps: int) -> bool:
+    """Go on by `steps`, unless they run out of memory."""
+    try:
         for _ in range(steps):
             advance()
-        yield from zip(*(kept[:steps].tolist() for kept in (descent.ids, *descent.judged)))
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return False
+    return True
+
+
+def _halved(descent: Descent, notes: list[str]) -> Descent:
+    count = len(descent.iterate)
+    if count == 1:
+        raise PezError("candidates is 1 and the device is out of memory; shorten prompt_length or free some memory.")
+    free_unused()
+    notes[:] = [f"Not enough memory for all candidates; {count // 2} of them went on."]
+    logging.getLogger(__name__).warning("PEZ: not enough memory for %d candidates; %d go on.", count, count // 2)
+    return descent.halved()

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from .contributions import contributions
 from .encoder import Encoder
 from .errors import PezError
 from .hard_prompt import HardPrompt, SearchSettings
 from .objectives import Match, Objective, WeightedSum
 from .search import OnStep, search
 from .tower import MAX_PROMPT_TOKENS
+from .windows import window_note
 
 STYLE_BATCH = 4
 
@@ -65,6 +67,20 @@ def distill(
     return _searched("distill", encoder, Match(encoder.tower.encode_ids(windows)), settings, on_step)
 
 
+def negative(
+    encoder: Encoder,
+    avoid: Tensor,
+    settings: SearchSettings = SearchSettings(),
+    keep: Tensor | None = None,
+    on_step: OnStep | None = None,
+) -> HardPrompt:
+    """Words for a negative prompt: near to pictures to avoid, and far from those to keep.
+
+    `avoid` and `keep` are unit features (T, F). The similarity is that to the pictures to avoid.
+    """
+    return _searched("negative", encoder, _attract(avoid, keep, settings.batch), settings, on_step)
+
+
 def concat(encoder: Encoder, prompts: Sequence[str], separator: str = " ") -> HardPrompt:
     """Prompts put together (section 4, Prompt Concatenation); the similarity is the mean one to each of them.
 
@@ -98,9 +114,17 @@ def _searched(
     task: str, encoder: Encoder, objective: Objective, settings: SearchSettings, on_step: OnStep | None
 ) -> HardPrompt:
     found = search(encoder.tower, encoder.vocabulary, objective, settings, on_step)
-    return HardPrompt(task, found.text, found.tokens, found.similarity, encoder.name, settings, found.history)
+    pieces = contributions(encoder, found.tokens, objective)
+    return HardPrompt(
+        task, found.text, found.tokens, found.similarity, encoder.name, settings, found.history, pieces, found.notes
+    )
 
 
 def _scored(task: str, encoder: Encoder, text: str, objective: Objective) -> HardPrompt:
+    tokens = tuple(encoder.vocabulary.encode(text))
     similarity = objective.similarity(encoder.encode_text(text)).item()
-    return HardPrompt(task, text, tuple(encoder.vocabulary.encode(text)), similarity, encoder.name)
+    note = window_note(encoder.vocabulary, text)
+    return HardPrompt(
+        task, text, tokens, similarity, encoder.name, pieces=contributions(encoder, tokens, objective),
+        notes=(note,) if note else (),
+    )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .blocks import Block, Past, past_length, read_at, remember
+from .blocks import Block, past_length, read_at, remember
 from .errors import PezError
 from .graph import CapturedStep
 from .linear import frozen_linear
@@ -17,32 +17,32 @@ from .objectives import unit
 
 CONTEXT_LENGTH = 77
 MAX_PROMPT_TOKENS = CONTEXT_LENGTH - 2
+Remembered = Sequence[Any]
 
 
 class TextTower(ABC):
-    """A CLIP text encoder over embeddings instead of ids.
-
-    The tower is causal and pools at the end token (Radford et al. 2021, section 2.4), so positions after the end cannot
-    matter and are not computed. No weight is copied and none gets a gradient.
-    """
+    """A CLIP text encoder over embeddings instead of ids. No weight is copied and none gets a gradient."""
 
     name: str
     start_id: int
     end_id: int
-    blocks: Sequence[Block]
 
     @property
     @abstractmethod
     def embeddings(self) -> Tensor:
-        """The token embedding table (V, D), the encoder's own memory."""
+        """The token embedding table (V, D), the encoder's own memory where it can be."""
 
     @abstractmethod
-    def place(self, embedded: Tensor, first: int) -> Tensor:
-        """States (B, L, D) that enter the blocks: embeddings with their positions, from `first` on."""
+    def remember(self, ids: Sequence[int]) -> Remembered:
+        """A start that many sequences share, computed once."""
 
     @abstractmethod
-    def read(self, pooled: Tensor) -> Tensor:
-        """Text features (B, F) of last states (B, D): final norm and text projection."""
+    def encode(self, embedded: Tensor, ends: Tensor, past: Remembered = ()) -> Tensor:
+        """Unit text features (B, F), fp32, of embedded tokens (B, L, D) whose end tokens stand at `ends` (B,).
+
+        With `past` the tokens follow those remembered; both together are 77 at most. `ends` counts from the first token
+        of `embedded`.
+        """
 
     @property
     def device(self) -> torch.device:
@@ -57,21 +57,6 @@ class TextTower(ABC):
         return step
 
     @torch.no_grad()
-    def remember(self, ids: Sequence[int]) -> Past:
-        """A start that many sequences share, computed once."""
-        embedded = self.embed(torch.tensor([list(ids)], device=self.device))
-        return remember(self.blocks, self.place(embedded, 0))
-
-    def encode(self, embedded: Tensor, ends: Tensor, past: Past = ()) -> Tensor:
-        """Unit text features (B, F), fp32, of embedded tokens (B, L, D) pooled at the positions `ends` (B,).
-
-        With `past` the tokens follow those remembered; both together are 77 at most. `ends` counts from the first token
-        of `embedded`.
-        """
-        states = self.place(embedded, past_length(past))
-        return unit(self.read(read_at(self.blocks, states, ends, past)))
-
-    @torch.no_grad()
     def encode_ids(self, prompts: Sequence[Sequence[int]]) -> Tensor:
         """Unit features (N, F) of prompts given as ids without start and end; ids past the 75th are left out."""
         kept = [list(ids[:MAX_PROMPT_TOKENS]) for ids in prompts]
@@ -81,7 +66,33 @@ class TextTower(ABC):
         return self.encode(self.embed(torch.tensor(rows, device=self.device)), ends)
 
 
-class OpenClipTower(TextTower):
+class CausalTower(TextTower):
+    """One transformer, pooled at the end token (Radford et al. 2021, section 2.4).
+
+    It is causal, so positions after the end cannot matter and are not computed.
+    """
+
+    blocks: Sequence[Block]
+
+    @abstractmethod
+    def place(self, embedded: Tensor, first: int) -> Tensor:
+        """States (B, L, D) that enter the blocks: embeddings with their positions, from `first` on."""
+
+    @abstractmethod
+    def read(self, pooled: Tensor) -> Tensor:
+        """Text features (B, F) of last states (B, D): final norm and text projection."""
+
+    @torch.no_grad()
+    def remember(self, ids: Sequence[int]) -> Remembered:
+        embedded = self.embed(torch.tensor([list(ids)], device=self.device))
+        return remember(self.blocks, self.place(embedded, 0))
+
+    def encode(self, embedded: Tensor, ends: Tensor, past: Remembered = ()) -> Tensor:
+        states = self.place(embedded, past_length(past))
+        return unit(self.read(read_at(self.blocks, states, ends, past)))
+
+
+class OpenClipTower(CausalTower):
     """The text tower of an open_clip model, on the model's own weights."""
 
     def __init__(self, model: nn.Module, name: str, start_id: int, end_id: int) -> None:

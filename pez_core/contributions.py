@@ -1,0 +1,27 @@
+"""What each token of a prompt is worth: the similarity that is lost when it is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from .encoder import Encoder
+from .hard_prompt import Piece
+from .objectives import Objective
+from .tower import MAX_PROMPT_TOKENS
+
+TOGETHER = 16
+
+
+@torch.no_grad()
+def contributions(encoder: Encoder, tokens: Sequence[int], objective: Objective) -> tuple[Piece, ...]:
+    """The tokens of a prompt, and by how much its similarity falls without each; of the first 75, which are read."""
+    tokens = list(tokens[:MAX_PROMPT_TOKENS])
+    texts = encoder.vocabulary.texts
+    versions = [tokens, *(tokens[:place] + tokens[place + 1 :] for place in range(len(tokens)))]
+    features = [
+        encoder.tower.encode_ids(versions[first : first + TOGETHER]) for first in range(0, len(versions), TOGETHER)
+    ]
+    whole, *without = objective.similarity(torch.cat(features)).tolist()
+    return tuple(Piece(texts[token] or "", whole - left) for token, left in zip(tokens, without))
