@@ -9,6 +9,7 @@ import torch
 from .encoder import Encoder
 from .hard_prompt import Piece
 from .objectives import Objective
+from .out_of_memory import in_parts
 from .tower import MAX_PROMPT_TOKENS
 
 TOGETHER = 16
@@ -20,8 +21,6 @@ def contributions(encoder: Encoder, tokens: Sequence[int], objective: Objective)
     tokens = list(tokens[:MAX_PROMPT_TOKENS])
     texts = encoder.vocabulary.texts
     versions = [tokens, *(tokens[:place] + tokens[place + 1 :] for place in range(len(tokens)))]
-    features = [
-        encoder.tower.encode_ids(versions[first : first + TOGETHER]) for first in range(0, len(versions), TOGETHER)
-    ]
-    whole, *without = objective.similarity(torch.cat(features)).tolist()
+    features = torch.cat(in_parts(encoder.tower.encode_ids, versions, TOGETHER))
+    whole, *without = objective.similarity(features).tolist()
     return tuple(Piece(texts[token] or "", whole - left) for token, left in zip(tokens, without))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +12,7 @@ import torch
 from torch import Tensor
 
 INCHES, DOTS = (6.4, 3.6), 100
+CAPTION_WIDTH = 90
 
 
 def draw_curve(history: Sequence[float], caption: str) -> Tensor:
@@ -23,8 +26,10 @@ def draw_curve(history: Sequence[float], caption: str) -> Tensor:
     axes.plot(range(1, len(history) + 1), history, color="tab:blue")
     axes.set_xlabel("step")
     axes.set_ylabel("best similarity")
-    axes.set_title(caption, fontsize=9, wrap=True, parse_math=False)
+    axes.set_title(textwrap.fill(caption, CAPTION_WIDTH), fontsize=9, parse_math=False)
     axes.grid(alpha=0.3)
-    canvas.draw()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # a caption in a script that the font lacks
+        canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())[..., :3]
     return torch.from_numpy(pixels.astype(np.float32) / 255)

@@ -11,7 +11,7 @@ from torch import Tensor
 from .best import Offer
 from .descent import Goal
 from .objectives import Judged
-from .out_of_memory import free_unused, is_out_of_memory
+from .out_of_memory import in_parts
 from .projection import Projection
 
 SWAPS = 128
@@ -57,7 +57,7 @@ class Refinement:
         swaps: int = SWAPS,
     ) -> None:
         self._goal, self._projection, self._incumbent = goal, projection, incumbent
-        self._generator, self._swaps, self._together = generator, swaps, swaps
+        self._generator, self._swaps = generator, swaps
         self._learned: tuple[int, ...] = ()
         self._gains = torch.empty(0)
         self._fresh: set[int] = set()
@@ -77,7 +77,8 @@ class Refinement:
         learned, position = self._learned, self._turns.pop()
         self._fresh.discard(position)
         tokens = self._projection.preferred[self._window(self._gains[position])]
-        judged = self._judged(learned, position, tokens)
+        parts = in_parts(lambda some: self._goal.judge_swaps(learned, position, some), tokens, self._swaps)
+        judged = Judged(*(torch.cat(values) for values in zip(*parts)))
         swapped = [[*learned[:position], token, *learned[position + 1 :]] for token in tokens.tolist()]
         return swapped, judged.score.tolist(), judged.reported.tolist()
 
@@ -92,20 +93,6 @@ class Refinement:
         self._gains = _gains(self._goal, self._projection, self._learned)
         self._fresh, self._turns = set(state["fresh"].tolist()), state["turns"].tolist()
         self._first = int(state["first"])
-
-    def _judged(self, learned: Sequence[int], position: int, tokens: Tensor) -> Judged:
-        """All tokens together, or in smaller parts from the moment that they do not fit the memory."""
-        while True:
-            try:
-                parts = [
-                    self._goal.judge_swaps(learned, position, some) for some in torch.split(tokens, self._together)
-                ]
-                return Judged(*(torch.cat(values) for values in zip(*parts)))
-            except RuntimeError as error:
-                if not is_out_of_memory(error) or self._together == 1:
-                    raise
-            free_unused()
-            self._together //= 2
 
     def _window(self, gains: Tensor) -> Tensor:
         first = self._first % len(gains)

@@ -1,0 +1,24 @@
+"""Texts that take more than one window of 75 tokens."""
+
+from pez_core import concat, score
+from pez_core.windows import window_note
+
+
+def test_a_text_that_fits_needs_no_note(encoder):
+    assert window_note(encoder.vocabulary, "word " * 75) == ""
+
+
+def test_a_longer_one_says_how_many_windows_it_takes_and_what_is_lost(encoder):
+    note = window_note(encoder.vocabulary, "word " * 75 + "red rocket")
+    assert "takes 2 windows of 75 tokens" in note
+    assert note.endswith("lose the last 2 tokens: red rocket")
+    assert window_note(encoder.vocabulary, "word " * 151).startswith("The text takes 3 windows")
+
+
+def test_many_lost_words_are_cut_short(encoder):
+    assert window_note(encoder.vocabulary, "word " * 90).endswith("tokens: word word word word word word …")
+
+
+def test_results_carry_the_note(encoder, contents):
+    assert concat(encoder, ["word " * 50, "rocket " * 50]).notes[0].startswith("The text takes 2 windows")
+    assert score(encoder, "rocket", contents.features[:1]).notes == ()
