@@ -4,6 +4,8 @@ import hashlib
 
 import torch
 
+from . import small_models
+
 
 class Fingerprint:
     """A hash of every weight and buffer of a CLIP and a CLIP_VISION."""
@@ -15,6 +17,7 @@ class Fingerprint:
         return {"required": {"clip": ("CLIP",), "clip_vision": ("CLIP_VISION",), "nonce": ("INT", {"default": 0})}}
 
     def run(self, clip, clip_vision, nonce):
+        clip.load_model()
         digest = hashlib.sha256()
         for model in (clip.cond_stage_model, clip_vision.model):
             for name, value in sorted(model.state_dict().items()):
@@ -63,4 +66,9 @@ class NoisyImage:
         return (torch.full((1, 32, 32, 3), float("nan")),)
 
 
-NODE_CLASS_MAPPINGS = {"ProbeFingerprint": Fingerprint, "ProbeSimilarity": Similarity, "ProbeNoisyImage": NoisyImage}
+NODE_CLASS_MAPPINGS = {
+    "ProbeFingerprint": Fingerprint,
+    "ProbeSimilarity": Similarity,
+    "ProbeNoisyImage": NoisyImage,
+    **small_models.NODES,
+}

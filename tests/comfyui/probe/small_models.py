@@ -1,0 +1,197 @@
+"""ComfyUI's own text encoders and vision models, in every make that people load, but of a few narrow layers."""
+
+import json
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import comfy.clip_vision
+import comfy.sd
+import comfy.sd1_clip
+import comfy.sdxl_clip
+import comfy.text_encoders.flux
+import comfy.text_encoders.pixart_t5
+import comfy.text_encoders.sd2_clip
+import comfy.text_encoders.sd3_clip
+import torch
+
+WIDTHS = {"clip_l": 64, "clip_g": 96, "clip_h": 80}
+T5 = {"d_ff": 64, "d_kv": 16, "d_model": 32, "num_heads": 2, "num_layers": 1}
+DTYPES = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float8": torch.float8_e4m3fn,
+}
+KINDS = {
+    "sd1": (comfy.sd1_clip.SD1ClipModel, comfy.sd1_clip.SD1Tokenizer),
+    "sd2": (comfy.text_encoders.sd2_clip.SD2ClipModel, comfy.text_encoders.sd2_clip.SD2Tokenizer),
+    "sdxl": (comfy.sdxl_clip.SDXLClipModel, comfy.sdxl_clip.SDXLTokenizer),
+    "sd3": (
+        comfy.text_encoders.sd3_clip.sd3_clip(t5=False),
+        comfy.text_encoders.sd3_clip.SD3Tokenizer,
+    ),
+    "flux": (
+        comfy.text_encoders.flux.flux_clip(dtype_t5=torch.float32),
+        comfy.text_encoders.flux.FluxTokenizer,
+    ),
+    "t5": (
+        comfy.text_encoders.pixart_t5.pixart_te(dtype_t5=torch.float32),
+        comfy.text_encoders.pixart_t5.PixArtTokenizer,
+    ),
+}
+LORA_KEY = "clip_l.transformer.text_model.encoder.layers.1.mlp.fc1.weight"
+
+
+class SmallClip:
+    """A CLIP of any make with seeded weights; `lora` patches it, `low_memory` leaves weights to be cast as needed."""
+
+    CATEGORY, FUNCTION, RETURN_TYPES = "probe", "run", ("CLIP",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        optional = {
+            "dtype": ([*DTYPES, "quantised"], {"default": "float32"}),
+            "lora": ("BOOLEAN", {"default": False}),
+            "low_memory": ("BOOLEAN", {"default": False}),
+            "seed": ("INT", {"default": 0}),
+        }
+        return {"required": {"kind": (list(KINDS),)}, "optional": optional}
+
+    def run(self, kind, dtype="float32", lora=False, low_memory=False, seed=0):
+        clip = _clip(kind, DTYPES.get(dtype, torch.float32), seed)
+        if dtype == "quantised":
+            clip = _quantised(kind, clip)
+        if lora:
+            clip = clip.clone()
+            shape = clip.patcher.model_state_dict()[LORA_KEY].shape
+            change = torch.randn(shape, generator=torch.Generator().manual_seed(1)) * 2
+            assert clip.add_patches({LORA_KEY: ("diff", (change,))}), "the LoRA names a weight that is not there"
+        if low_memory:
+            load = clip.patcher.load
+            clip.patcher.load = lambda device, lowvram_model_memory=0, **more: load(device, 1, **more)
+            clip.patcher.detach()
+        return (clip,)
+
+
+class SmallVision:
+    """A CLIP_VISION whose features have the width of one of the towers."""
+
+    CATEGORY, FUNCTION, RETURN_TYPES = "probe", "run", ("CLIP_VISION",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"tower": (list(WIDTHS),)}}
+
+    def run(self, tower):
+        config = {
+            "hidden_act": "quick_gelu", "hidden_size": 64, "image_size": 32, "intermediate_size": 128,
+            "num_attention_heads": 2, "num_channels": 3, "num_hidden_layers": 2, "patch_size": 16,
+            "projection_dim": WIDTHS[tower], "model_type": "clip_vision_model",
+        }  # fmt: skip
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "config.json"
+            path.write_text(json.dumps(config))
+            vision = comfy.clip_vision.ClipVisionModel(str(path))
+        _fill(vision.model, 7)
+        return (vision,)
+
+
+class TowerSimilarity:
+    """Similarity of a text to pictures by each named tower, from ComfyUI's own pooled state and projection."""
+
+    CATEGORY, FUNCTION, RETURN_TYPES, OUTPUT_NODE = "probe", "run", (), True
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        inputs = {"clip": ("CLIP",), "image": ("IMAGE",), "text": ("STRING", {"forceInput": True})}
+        return {
+            "required": {**inputs, "clip_vision": ("CLIP_VISION",), "tower": (list(WIDTHS),)},
+            "optional": {"reported": ("FLOAT", {"forceInput": True})},
+        }
+
+    def run(self, clip, image, text, clip_vision, tower, reported=0.0):
+        clip.load_model()
+        model, tokens = getattr(clip.cond_stage_model, tower), clip.tokenize(text)
+        model.reset_clip_options()
+        model.set_clip_options({"projected_pooled": False})
+        _, pooled = model.encode_token_weights(tokens[tower.removeprefix("clip_")])
+        projected = model.transformer.text_projection(pooled.float())
+        seen = clip_vision.encode_image(image).image_embeds
+        similarity = torch.nn.functional.cosine_similarity(projected, seen).mean().item()
+        return {"ui": {"text": [similarity, reported, text]}}
+
+
+class StatesSimilarity:
+    """Cosine similarity of the mean token states, but for the start, that CLIPTextEncode makes of two texts."""
+
+    CATEGORY, FUNCTION, RETURN_TYPES, OUTPUT_NODE = "probe", "run", (), True
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {
+            "required": {
+                "one": ("CONDITIONING",),
+                "other": ("CONDITIONING",),
+                "parts": ("STRING", {"default": "64"}),
+                "reported": ("FLOAT", {"forceInput": True}),
+            }
+        }
+
+    def run(self, one, other, parts, reported):
+        widths = [int(width) for width in parts.split()]
+        means = [states[0][0][0, 1:].float().mean(0).split(widths) for states in (one, other)]
+        cosines = [torch.nn.functional.cosine_similarity(a, b, dim=0).item() for a, b in zip(*means)]
+        return {"ui": {"text": [sum(cosines) / len(cosines), reported]}}
+
+
+def _clip(kind, dtype, seed=0, quantised=None):
+    model, tokenizer = KINDS[kind]
+    small = {
+        f"{name}_model_config": {
+            "hidden_size": width, "intermediate_size": 2 * width, "num_attention_heads": 2, "num_hidden_layers": 3
+        }
+        for name, width in WIDTHS.items()
+    }  # fmt: skip
+    options = {"dtype": dtype, **small, "t5xxl_model_config": T5}
+    target = SimpleNamespace(params={}, clip=model, tokenizer=tokenizer)
+    if quantised is not None:
+        options["quantization_metadata"] = {"mixed_ops": True}
+        return comfy.sd.CLIP(target, model_options=options, state_dict=quantised)
+    clip = comfy.sd.CLIP(target, model_options=options)
+    _fill(clip.cond_stage_model, seed)
+    return clip
+
+
+def _quantised(kind, plain):
+    """The same weights with every linear layer of the transformers in fp8 with a scale, as such files hold them."""
+    state = {}
+    for name, value in plain.cond_stage_model.state_dict().items():
+        if ".encoder.layers." in name and name.endswith(("proj.weight", "fc1.weight", "fc2.weight")):
+            scale = value.float().abs().max() / 448
+            state[name] = (value.float() / scale).to(torch.float8_e4m3fn)
+            state[name.replace("weight", "weight_scale")] = scale
+            config = json.dumps({"format": "float8_e4m3fn"}).encode()
+            state[name.replace("weight", "comfy_quant")] = torch.tensor(list(config), dtype=torch.uint8)
+        else:
+            state[name] = value
+    return _clip(kind, torch.float32, quantised=state)
+
+
+@torch.no_grad()
+def _fill(model, seed):
+    generator = torch.Generator().manual_seed(seed)
+    for name, value in sorted(model.named_parameters()):
+        if "norm" in name or name.endswith("bias"):
+            fresh = torch.ones(value.shape) if name.endswith("weight") else torch.zeros(value.shape)
+        else:
+            fresh = torch.randn(value.shape, generator=generator) * (0.5 if "embedding" in name else 0.15)
+        value.copy_(fresh.to(value.dtype))
+
+
+NODES = {
+    "ProbeSmallClip": SmallClip,
+    "ProbeSmallVision": SmallVision,
+    "ProbeTowerSimilarity": TowerSimilarity,
+    "ProbeStatesSimilarity": StatesSimilarity,
+}

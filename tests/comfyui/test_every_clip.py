@@ -1,0 +1,153 @@
+"""Every make of CLIP that people load, in ComfyUI's own classes with a few narrow layers and random weights.
+
+The similarity that a node reports is compared with what ComfyUI's own encoders make of the text it found.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+PICTURE = {"class_type": "LoadImage", "inputs": {"image": "example.png"}}
+SEARCH = {"steps": 6, "seed": 1, "candidates": 2}
+TEXT = "a castle on a hill above the sea at dusk, oil painting by a master, highly detailed"
+
+
+def node(class_type: str, /, **inputs: Any) -> dict[str, Any]:
+    return {"class_type": class_type, "inputs": inputs}
+
+
+def show(source: str, output: int) -> dict[str, Any]:
+    return node("PreviewAny", source=[source, output])
+
+
+def invert(kind: str, towers: list[str], **clip: Any) -> dict[str, Any]:
+    """Picture → prompt on a small CLIP, and the similarity of the prompt by each of `towers`."""
+    sockets = {name: [f"vision_{tower}", 0] for name, tower in zip(("clip_vision", "clip_vision_2"), towers)}
+    graph = {
+        "clip": node("ProbeSmallClip", kind=kind, **clip),
+        "picture": PICTURE,
+        "pez": node(
+            "PEZImageToHardPrompt", image=["picture", 0], prompt_length=4, clip=["clip", 0], **sockets, **SEARCH
+        ),
+        "conditioning": show("pez", 1),
+    }
+    for tower in towers:
+        graph[f"vision_{tower}"] = node("ProbeSmallVision", tower=tower)
+        graph[f"probe_{tower}"] = node(
+            "ProbeTowerSimilarity", clip=["clip", 0], image=["picture", 0], text=["pez", 0],
+            clip_vision=[f"vision_{tower}", 0], tower=tower, reported=["pez", 2],
+        )  # fmt: skip
+    return graph
+
+
+def check(server, graph: dict[str, Any], towers: list[str]) -> str:
+    """Run; the reported similarity is the mean of the towers' own. Returns the text."""
+    shown = server.run(graph)
+    recomputed = [shown[f"probe_{tower}"][0] for tower in towers]
+    _, reported, text = shown[f"probe_{towers[0]}"]
+    assert sum(recomputed) / len(towers) == pytest.approx(reported, abs=0.005)
+    assert shown["conditioning"]
+    return text
+
+
+@pytest.mark.parametrize(
+    ("kind", "towers"),
+    [
+        ("sd1", ["clip_l"]),
+        ("sd2", ["clip_h"]),
+        ("sdxl", ["clip_l"]),
+        ("sdxl", ["clip_g"]),
+        ("sdxl", ["clip_l", "clip_g"]),
+        ("sdxl", ["clip_g", "clip_l"]),
+        ("sd3", ["clip_l", "clip_g"]),
+        ("flux", ["clip_l"]),
+    ],
+)
+def test_a_prompt_is_learned_on_the_towers_whose_vision_models_are_connected(server, kind, towers):
+    check(server, invert(kind, towers), towers)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float8", "quantised"])
+def test_weights_of_any_precision_are_read_as_they_are(server, dtype):
+    check(server, invert("sd1", ["clip_l"], dtype=dtype), ["clip_l"])
+
+
+@pytest.mark.parametrize("low_memory", [False, True])
+def test_the_weights_that_a_lora_patched_are_the_ones_that_count(server, low_memory):
+    graph = invert("sd1", ["clip_l"], lora=True, low_memory=low_memory)
+    graph["plain"] = node("ProbeSmallClip", kind="sd1")
+    graph["probe_plain"] = {
+        **graph["probe_clip_l"],
+        "inputs": {**graph["probe_clip_l"]["inputs"], "clip": ["plain", 0]},
+    }
+    shown = server.run(graph)
+    recomputed, reported, _ = shown["probe_clip_l"]
+    assert recomputed == pytest.approx(reported, abs=0.005)
+    assert abs(shown["probe_plain"][0] - reported) > 0.02, "the LoRA must matter"
+
+
+def test_weights_that_are_cast_as_needed_give_the_same_prompt(server):
+    full, low = (invert("sdxl", ["clip_l", "clip_g"], low_memory=low) for low in (False, True))
+    for graph in (full, low):
+        graph["text"] = show("pez", 0)
+    assert server.run(full)["text"] == server.run(low)["text"]
+
+
+def test_clip_skip_does_not_change_what_is_learned(server):
+    texts = []
+    for layer in (-1, -2, -3):
+        graph = invert("sd1", ["clip_l"])
+        graph["skip"] = node("CLIPSetLastLayer", clip=["clip", 0], stop_at_clip_layer=layer)
+        graph["pez"]["inputs"]["clip"] = ["skip", 0]
+        texts.append(check(server, graph, ["clip_l"]))
+    assert texts[0] == texts[1] == texts[2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "widths", "layer"),
+    [("sd1", "64", 0), ("sd1", "64", -2), ("sd2", "80", 0), ("sdxl", "64 96", 0), ("sdxl", "64 96", -3)],
+)
+def test_conditioning_mode_matches_the_token_states_that_samplers_see(server, kind, widths, layer):
+    graph = {
+        "clip": node("ProbeSmallClip", kind=kind),
+        "skip": node("CLIPSetLastLayer", clip=["clip", 0], stop_at_clip_layer=layer or -1),
+    }
+    clip = ["skip" if layer else "clip", 0]
+    graph["pez"] = node(
+        "PEZPromptDistill", text=TEXT, ratio=0.3, target_length=0, mode="conditioning", clip=clip, **SEARCH
+    )
+    graph["whole"] = node("CLIPTextEncode", clip=clip, text=TEXT)
+    graph["probe"] = node(
+        "ProbeStatesSimilarity", one=["pez", 1], other=["whole", 0], parts=widths, reported=["pez", 2]
+    )
+    recomputed, reported = server.run(graph)["probe"]
+    assert recomputed == pytest.approx(reported, abs=0.005)
+
+
+def test_a_clip_without_a_clip_tower_says_so(server):
+    graph = invert("sd1", ["clip_l"])
+    graph = {name: part for name, part in graph.items() if not name.startswith("probe")}
+    graph["clip"]["inputs"]["kind"] = "t5"
+    with pytest.raises(RuntimeError, match="clip holds no CLIP text encoder; connect one from a model that has CLIP-L"):
+        server.run(graph)
+
+
+def test_two_vision_models_of_one_tower_are_refused(server):
+    graph = invert("sdxl", ["clip_g", "clip_l"])
+    graph["pez"]["inputs"]["clip_vision_2"] = ["vision_clip_g", 0]
+    with pytest.raises(RuntimeError, match="clip_vision and clip_vision_2 both belong to clip_g; leave one"):
+        server.run(graph)
+
+
+@pytest.mark.parametrize("clip", [{}, {"dtype": "float16"}, {"dtype": "quantised"}, {"lora": True}])
+def test_no_weight_changes(server, clip):
+    def fingerprint(nonce: int) -> str:
+        graph = invert("sdxl" if not clip else "sd1", ["clip_l"], **clip)
+        graph["probe"] = node("ProbeFingerprint", clip=["clip", 0], clip_vision=["vision_clip_l", 0], nonce=nonce)
+        return server.run({name: graph[name] for name in ("clip", "vision_clip_l", "probe")})["probe"][0]
+
+    before = fingerprint(1)
+    server.run(invert("sdxl" if not clip else "sd1", ["clip_l"], **clip))
+    assert fingerprint(2) == before
