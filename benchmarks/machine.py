@@ -20,10 +20,11 @@ from torch.profiler import ProfilerActivity, profile
 
 
 def facts(device: torch.device) -> dict[str, object]:
-    """Versions, device, date and the command, for the head of a results file."""
+    """Versions, device, date and the command, for the head of a results file; of absolute paths the last part."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{os.cpu_count()} CPU cores"
+    arguments = [Path(argument).name if Path(argument).is_absolute() else argument for argument in sys.argv[1:]]
     return {
-        "command": " ".join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
+        "command": " ".join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *arguments]),
         "date": datetime.date.today().isoformat(),
         "device": name,
         "python": platform.python_version(),

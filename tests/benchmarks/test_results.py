@@ -29,3 +29,13 @@ def test_every_method_was_tried_on_the_same_hundred_pictures():
     full = [names for method, names in pictures.items() if "3000" not in method]
     assert len(full) == 4 and all(names == full[0] for names in full)
     assert len(full[0]) >= 100
+
+
+def test_the_documentation_quotes_every_point_of_the_studies():
+    result = json.loads((RESULTS / "studies.json").read_text())
+    documented = (RESULTS.parents[1] / "docs" / "results.md").read_text(encoding="utf-8")
+    assert {"caption", "length", "candidates", "readability", "distillation"} == {p["study"] for p in result["points"]}
+    for point in result["points"]:
+        assert f"{point['similarity']:.3f}" in documented
+        if point["second_similarity"] is not None:
+            assert f"{point['second_similarity']:.3f}" in documented
