@@ -13,11 +13,13 @@ from torch import Tensor
 
 from .errors import PezError
 from .objectives import unit
+from .out_of_memory import in_parts
 from .pictures import as_pil, as_rgb
 from .tower import OpenClipTower, TextTower
 from .vocabulary import ClipVocabulary, Vocabulary
 
 EMBEDDED = "embedded"
+PICTURES_TOGETHER = 16
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 
 
@@ -42,7 +44,7 @@ class Encoder:
         rgb = [as_rgb(picture) for picture in pictures]
         if not rgb:
             raise PezError("pictures are missing; give at least one.")
-        return unit(self.image_features(rgb)).to(self.tower.device)
+        return unit(torch.cat(in_parts(self.image_features, rgb, PICTURES_TOGETHER))).to(self.tower.device)
 
     def encode_text(self, text: str) -> Tensor:
         """Unit features (1, F) of a text."""

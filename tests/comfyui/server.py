@@ -45,6 +45,10 @@ class Server:
                 time.sleep(0.2)
         raise RuntimeError(f"ComfyUI did not start:\n{self.log.read_text()[-4000:]}")
 
+    @property
+    def process_id(self) -> int:
+        return self._process.pid
+
     def stop(self) -> None:
         self._process.terminate()
         self._process.wait(30)

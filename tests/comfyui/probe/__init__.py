@@ -4,7 +4,7 @@ import hashlib
 
 import torch
 
-from . import small_models
+from . import faults, small_models
 
 
 class Fingerprint:
@@ -71,4 +71,5 @@ NODE_CLASS_MAPPINGS = {
     "ProbeSimilarity": Similarity,
     "ProbeNoisyImage": NoisyImage,
     **small_models.NODES,
+    **faults.NODES,
 }
