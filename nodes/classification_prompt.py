@@ -32,6 +32,7 @@ class ClassificationPrompt(io.ComfyNode):
             node_id="PEZClassificationPrompt",
             display_name="Classification Prompt (PEZ)",
             category=sockets.CATEGORY,
+            **sockets.searched_as("text classification", "prompt tuning"),
             description="Finds a text prompt that makes a language model classify the texts of a file.",
             inputs=[
                 sockets.PezLanguageModel.Input("language_model", tooltip="From Load Language Model."),

@@ -19,6 +19,7 @@ class ImageToHardPrompt(io.ComfyNode):
             node_id="PEZImageToHardPrompt",
             display_name="Image to Hard Prompt (PEZ)",
             category=sockets.CATEGORY,
+            **sockets.searched_as("interrogate", "clip interrogator", "image to prompt", "image to text", "describe"),
             description="Finds a short text prompt for what one or more pictures show.",
             inputs=[
                 io.Image.Input("image", tooltip="The picture, or a batch of pictures of the same thing."),

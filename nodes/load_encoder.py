@@ -22,6 +22,7 @@ class LoadEncoder(io.ComfyNode):
             node_id="PEZLoadEncoder",
             display_name="Load PEZ Encoder",
             category=sockets.CATEGORY,
+            **sockets.searched_as("open_clip loader"),
             description="Loads an open_clip model. The embedded one is small and needs no download.",
             inputs=[
                 io.String.Input(

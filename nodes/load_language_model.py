@@ -37,6 +37,7 @@ class LoadLanguageModel(io.ComfyNode):
             node_id="PEZLoadLanguageModel",
             display_name="Load Language Model (PEZ)",
             category=sockets.CATEGORY,
+            **sockets.searched_as("gpt loader", "gguf loader"),
             description="Loads a causal language model, such as GPT-2 or Gemma, from models/LLM.",
             inputs=[
                 io.Combo.Input(

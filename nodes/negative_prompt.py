@@ -19,6 +19,7 @@ class NegativePrompt(io.ComfyNode):
             node_id="PEZNegativePrompt",
             display_name="Negative Prompt (PEZ)",
             category=sockets.CATEGORY,
+            **sockets.searched_as("image to negative prompt", "interrogate negative"),
             description="Finds a negative prompt: words for pictures to avoid, which do not fit the pictures to keep.",
             inputs=[
                 io.Image.Input("avoid", tooltip="Pictures that show what you do not want."),

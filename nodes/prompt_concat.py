@@ -27,6 +27,7 @@ class PromptConcat(io.ComfyNode):
             node_id="PEZPromptConcat",
             display_name="Prompt Concat (PEZ)",
             category=sockets.CATEGORY,
+            **sockets.searched_as("join prompts", "combine prompts"),
             description="Joins 2 to 8 prompts; similarity is the mean one of the whole to each part.",
             inputs=[
                 *prompts[:2],

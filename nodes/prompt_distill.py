@@ -20,6 +20,7 @@ class PromptDistill(io.ComfyNode):
             node_id="PEZPromptDistill",
             display_name="Prompt Distill (PEZ)",
             category=sockets.CATEGORY,
+            **sockets.searched_as("shorten prompt", "compress prompt"),
             description="Shortens a long prompt to fewer tokens that mean the same to the text encoder.",
             inputs=[
                 io.String.Input("text", multiline=True, dynamic_prompts=True, tooltip="The prompt to shorten."),

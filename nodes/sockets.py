@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from comfy_api.latest import io
 
 from ..pez_core.tower import MAX_PROMPT_TOKENS
@@ -11,6 +13,12 @@ CATEGORY = "PEZ"
 PezEncoder = io.Custom("PEZ_ENCODER")
 PezSettings = io.Custom("PEZ_SETTINGS")
 PezLanguageModel = io.Custom("PEZ_LANGUAGE_MODEL")
+
+
+def searched_as(*names: str) -> dict[str, list[str]]:
+    """Other names by which the editor's search finds a node, where ComfyUI's schema has a place for them."""
+    known = "search_aliases" in {field.name for field in fields(io.Schema)}
+    return {"search_aliases": list(names)} if known else {}
 
 
 def length_input(default: int = 16) -> io.Int.Input:

@@ -24,6 +24,7 @@ class StyleExtract(io.ComfyNode):
             node_id="PEZStyleExtract",
             display_name="Style Extract (PEZ)",
             category=sockets.CATEGORY,
+            **sockets.searched_as("style to prompt", "style transfer", "interrogate style"),
             description="Finds a prompt for the style that several pictures share, and puts a subject before it.",
             inputs=[
                 io.Image.Input("images", tooltip="Pictures in one style, best of different things."),
@@ -56,5 +57,5 @@ class StyleExtract(io.ComfyNode):
             on_step = report(search, cls.hidden.unique_id)
             found = tasks.style(model, model.encode_images(pictures), search, on_step=on_step)
         whole = f"{subject.strip()} {found.text}".strip()
-        note = window_note(model.vocabulary, whole)
+        note = window_note(model.vocabulary, model.vocabulary.encode(whole))
         return results.output(found, clip, results.curve(found), whole=whole, notes=(note,) if note else ())

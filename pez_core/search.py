@@ -67,7 +67,7 @@ def search(
     seed on one device, unless time ends them. `on_step` is called after every step and round and stops the search by
     returning True. Of a time budget the descent takes `DESCENT_SHARE` at most when refinement follows.
 
-    Raises PezError when prefix, prompt and suffix do not fit the context, no text passed the blocklist, or a single
+    Raises PezError when prefix, prompt and suffix do not fit the context, no text passed or read back, or a single
     candidate does not fit the memory.
     """
     began, budget = time.monotonic(), settings.time_budget or math.inf
@@ -89,9 +89,18 @@ def search(
             break
 
     if not best.text:
-        raise PezError("blocklist rejected every prompt that was found; take words out of it or raise the steps.")
+        raise PezError(_nothing_found(settings))
     similarity = frame.judge_prompt(best.tokens).reported.item()
     return Found(best.text, best.tokens, similarity, tuple(history), tuple(notes))
+
+
+def _nothing_found(settings: SearchSettings) -> str:
+    if settings.blocklist:
+        return "blocklist rejected every prompt that was found; take words out of it or raise the steps."
+    return (
+        f"token filter {settings.token_filter!r} gave no text that reads back within the prompt length; "
+        "choose ascii words, or raise the steps."
+    )
 
 
 def _projection(tower: TextTower, vocabulary: Vocabulary, settings: SearchSettings) -> Projection:

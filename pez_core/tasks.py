@@ -100,9 +100,10 @@ def score(encoder: Encoder, text: str, targets: Tensor) -> HardPrompt:
 
     Raises PezError for an empty text.
     """
-    if not encoder.vocabulary.encode(text):
+    scored = _scored("score", encoder, text, Match(targets))
+    if not scored.tokens:
         raise PezError("text to score is empty; write a prompt.")
-    return _scored("score", encoder, text, Match(targets))
+    return scored
 
 
 def _attract(targets: Tensor, avoid: Tensor | None, batch: int | None) -> Objective:
@@ -122,8 +123,8 @@ def _searched(
 
 def _scored(task: str, encoder: Encoder, text: str, objective: Objective) -> HardPrompt:
     tokens = tuple(encoder.vocabulary.encode(text))
-    similarity = objective.similarity(encoder.encode_text(text)).item()
-    note = window_note(encoder.vocabulary, text)
+    similarity = objective.similarity(encoder.tower.encode_ids([tokens])).item()
+    note = window_note(encoder.vocabulary, tokens)
     return HardPrompt(
         task, text, tokens, similarity, encoder.name, pieces=contributions(encoder, tokens, objective),
         notes=(note,) if note else (),

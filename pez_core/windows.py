@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .tower import MAX_PROMPT_TOKENS
 from .vocabulary import Vocabulary
 
 MOST_WORDS = 6
 
 
-def window_note(vocabulary: Vocabulary, text: str) -> str:
-    """What becomes of a text of more than 75 tokens; nothing for a shorter one.
+def window_note(vocabulary: Vocabulary, tokens: Sequence[int]) -> str:
+    """What becomes of a text of more than 75 tokens; an empty note for a shorter one.
 
     ComfyUI encodes such a text in windows of 75: samplers get the token states of all of them, but the pooled feature,
     and so every similarity, comes from the first alone.
     """
-    tokens = vocabulary.encode(text)
     if len(tokens) <= MAX_PROMPT_TOKENS:
         return ""
     windows = -(-len(tokens) // MAX_PROMPT_TOKENS)

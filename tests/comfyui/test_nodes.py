@@ -64,6 +64,7 @@ def test_the_nodes_are_there_with_a_tooltip_on_every_input(server):
     assert set(ours) == {
         "PEZImageToHardPrompt", "PEZPromptDistill", "PEZPromptConcat",
         "PEZStyleExtract", "PEZLoadEncoder", "PEZSearchSettings", "PEZLoadLanguageModel", "PEZClassificationPrompt",
+        "PEZNegativePrompt", "PEZPromptScore",
     }  # fmt: skip
     for info in ours.values():
         assert info["category"] == "PEZ"
@@ -72,6 +73,8 @@ def test_the_nodes_are_there_with_a_tooltip_on_every_input(server):
     for name in ("PEZImageToHardPrompt", "PEZPromptDistill", "PEZPromptConcat", "PEZStyleExtract"):
         assert ours[name]["output"][:3] == ["STRING", "CONDITIONING", "FLOAT"]
         assert ours[name]["output_name"][:3] == ["prompt", "conditioning", "similarity"]
+    for name in ("PEZImageToHardPrompt", "PEZPromptDistill", "PEZStyleExtract", "PEZNegativePrompt"):
+        assert (ours[name]["output"][-1], ours[name]["output_name"][-1]) == ("IMAGE", "curve")
     assert ours["PEZImageToHardPrompt"]["input"]["required"]["seed"][1]["control_after_generate"]
 
 
@@ -187,6 +190,70 @@ def test_the_embedded_encoder_needs_no_clip(server):
     assert shown["text"][0] and "conditioning" not in shown, "what hangs on the missing conditioning must not run"
 
 
+def test_a_run_shows_its_prompt_tokens_curve_and_notes_on_the_node(server):
+    graph = invert_on_embedded(seed=61, steps=30)
+    graph["size"] = node("GetImageSize", image=["pez", 3])
+    graph["width"] = show("size", 0)
+    record = server.finish(server.queue(graph))
+    (found,) = record["outputs"]["pez"]["pez"]
+    assert found["text"] == record["outputs"]["text"]["text"][0]
+    assert found["measure"] == "similarity" and found["notes"] == []
+    assert [piece for piece, _ in found["pieces"]] == found["text"].split()
+    assert found["curve"] == sorted(found["curve"]) and len(found["curve"]) == 36
+    assert record["outputs"]["width"]["text"] == ["640"]
+
+
+def test_a_text_of_several_windows_says_what_is_lost(server):
+    strings = {f"s{i}": node("PrimitiveString", value=f"{word} " * 60) for i, word in ((1, "red"), (2, "rocket"))}
+    pez = node("PEZPromptConcat", separator=", ", encoder=["e", 0], prompt_1=["s1", 0], prompt_2=["s2", 0])
+    record = server.finish(server.queue({"e": EMBEDDED, **strings, "pez": pez}))
+    (note,) = record["outputs"]["pez"]["pez"][0]["notes"]
+    assert note.startswith("The text takes 2 windows of 75 tokens") and "rocket rocket" in note
+    style = node(
+        "PEZStyleExtract", images=["picture", 0], subject="red " * 80, prompt_length=3, encoder=["e", 0], **SEARCH
+    )
+    record = server.finish(server.queue({"e": EMBEDDED, "picture": PICTURE, "pez": style}))
+    assert "takes 2 windows" in record["outputs"]["pez"]["pez"][0]["notes"][0]
+
+
+def test_a_negative_prompt_is_near_to_what_is_to_be_avoided_and_far_from_what_is_to_be_kept(server):
+    def graph(**keep: Any) -> dict[str, Any]:
+        pez = node(
+            "PEZNegativePrompt", avoid=["picture", 0], prompt_length=6, steps=60, seed=1, candidates=2,
+            encoder=["encoder", 0], **keep,
+        )  # fmt: skip
+        kept = node("PEZPromptScore", text=["pez", 0], image=["other", 0], encoder=["encoder", 0])
+        graph = {"encoder": EMBEDDED, "picture": PICTURE, "other": OTHER_PICTURE, "pez": pez, "score": kept}
+        return graph | {"avoided": show("pez", 2), "kept": show("score", 0)}
+
+    alone, apart = server.run(graph()), server.run(graph(keep=["other", 0]))
+    assert float(alone["avoided"][0]) > 0.6
+    assert float(apart["kept"][0]) < float(alone["kept"][0])
+
+
+def test_a_text_is_scored_by_the_clip_and_a_reference_side_by_side(server):
+    score = node(
+        "PEZPromptScore", text="a red rocket", image=["both", 0], clip=["clip", 0], clip_vision=["vision", 0],
+        encoder=["encoder", 0],
+    )  # fmt: skip
+    graph = {"clip": CLIP, "vision": VISION, "encoder": EMBEDDED, "picture": PICTURE, "score": score}
+    graph |= {"other": OTHER_PICTURE, "both": node("ImageBatch", image1=["picture", 0], image2=["other", 0])}
+    shown = server.run(graph | {"similarity": show("score", 0), "table": show("score", 1)})
+    lines = shown["table"][0].splitlines()
+    assert lines[0].split() == ["picture", "clip_l", "embedded"]
+    assert [line.split()[0] for line in lines[1:4]] == ["1", "2", "mean"]
+    assert float(lines[3].split()[1]) == pytest.approx(float(shown["similarity"][0]), abs=5e-4)
+    assert lines.count(next(line for line in lines if line.startswith("token") and "embedded" in line)) == 1
+    assert sum(line.startswith("rocket") for line in lines) == 2
+
+
+def test_the_editors_search_knows_other_names_where_comfyui_has_a_place_for_them(server):
+    nodes = server.get("/object_info")
+    if not any("search_aliases" in info for info in nodes.values()):
+        pytest.skip("this ComfyUI has no search aliases")
+    assert "clip interrogator" in nodes["PEZImageToHardPrompt"]["search_aliases"]
+
+
 def test_settings_reach_the_search(server):
     graph = invert_on_embedded(settings=["settings", 0], steps=20)
     graph["settings"] = node(
@@ -212,6 +279,25 @@ def test_settings_reach_the_search(server):
                 "text": show("pez", 0),
             },
             "prompt to distill is empty",
+        ),
+        (
+            {
+                "e": EMBEDDED,
+                "pez": node(
+                    "PEZPromptDistill",
+                    text="a rocket",
+                    ratio=0.3,
+                    target_length=0,
+                    mode="conditioning",
+                    encoder=["e", 0],
+                    **SEARCH,
+                ),
+            },
+            "mode conditioning needs the states of a clip",
+        ),
+        (
+            {"score": node("PEZPromptScore", text="a rocket", image=["picture", 0]), "picture": PICTURE},
+            "clip is not connected; connect a CLIP with its CLIP_VISION, an encoder, or both",
         ),
         (
             {"e": node("PEZLoadEncoder", model="ViT-X", pretrained=""), "text": show("e", 0)},

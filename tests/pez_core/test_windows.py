@@ -4,19 +4,23 @@ from pez_core import concat, score
 from pez_core.windows import window_note
 
 
+def note_on(encoder, text: str) -> str:
+    return window_note(encoder.vocabulary, encoder.vocabulary.encode(text))
+
+
 def test_a_text_that_fits_needs_no_note(encoder):
-    assert window_note(encoder.vocabulary, "word " * 75) == ""
+    assert note_on(encoder, "word " * 75) == ""
 
 
 def test_a_longer_one_says_how_many_windows_it_takes_and_what_is_lost(encoder):
-    note = window_note(encoder.vocabulary, "word " * 75 + "red rocket")
+    note = note_on(encoder, "word " * 75 + "red rocket")
     assert "takes 2 windows of 75 tokens" in note
     assert note.endswith("lose the last 2 tokens: red rocket")
-    assert window_note(encoder.vocabulary, "word " * 151).startswith("The text takes 3 windows")
+    assert note_on(encoder, "word " * 151).startswith("The text takes 3 windows")
 
 
 def test_many_lost_words_are_cut_short(encoder):
-    assert window_note(encoder.vocabulary, "word " * 90).endswith("tokens: word word word word word word …")
+    assert note_on(encoder, "word " * 90).endswith("tokens: word word word word word word …")
 
 
 def test_results_carry_the_note(encoder, contents):
