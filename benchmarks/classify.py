@@ -41,7 +41,7 @@ from pez_core.language.task import Rows
 METHODS = ("template", "pez", "pez+refine", "autoprompt", "fluentprompt", "soft")
 SIZES = (None, 16, 4)
 SPLITS = (13, 21, 42)
-FLUENT = (0.005, 0.02)
+FLUENT = 0.02
 POOL, VALIDATION, TEST = 256, 64, 400
 TOKENS = 5
 LEARNING_RATES = {"pez": 2.0, "pez+refine": 2.0, "fluentprompt": 3.0, "soft": 0.3}
@@ -146,7 +146,7 @@ def wanted(kinds: list[Kind], sizes: tuple[int | None, ...], seeds: int) -> Iter
                     if method != "template" or (count is None and number == 0):
                         yield kind, count, number, method, 0.0
                 if count is None:
-                    yield from ((kind, count, number, "pez", fluency) for fluency in FLUENT)
+                    yield kind, count, number, "pez", FLUENT
 
 
 def run(
