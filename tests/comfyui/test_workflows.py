@@ -1,4 +1,4 @@
-"""Every workflow that comes along, opened in the real editor; the one without downloads is run there."""
+"""Every workflow that comes along, opened in the real editor; those without downloads are run there."""
 
 from __future__ import annotations
 
@@ -6,14 +6,28 @@ import json
 from pathlib import Path
 
 import pytest
+import requests
 from editor import CHROMIUM, editor, open_workflow
 from server import REPOSITORY
 
 WORKFLOWS = sorted((REPOSITORY / "workflows").glob("*.json"))
+WITHOUT_DOWNLOADS = [path for path in WORKFLOWS if path.stem.startswith("no_downloads")]
 OWN_NODES = {
-    "PEZImageToHardPrompt", "PEZPromptDistill", "PEZPromptConcat",
-    "PEZStyleExtract", "PEZLoadEncoder", "PEZSearchSettings", "PEZLoadLanguageModel", "PEZClassificationPrompt",
+    "PEZImageToHardPrompt", "PEZPromptDistill", "PEZPromptConcat", "PEZStyleExtract", "PEZNegativePrompt",
+    "PEZPromptScore", "PEZLoadEncoder", "PEZSearchSettings", "PEZLoadLanguageModel", "PEZClassificationPrompt",
 }  # fmt: skip
+LARGEST_THUMBNAIL = 60_000
+GROWTH = 170
+TITLE_BAR = 30
+
+SET_STEPS = """(steps) => {
+    const widgets = window.app.graph._nodes.flatMap((node) => node.widgets ?? []);
+    for (const widget of widgets.filter((widget) => widget.name === 'steps')) widget.value = steps;
+}"""
+SHOWN = (
+    "window.app.graph._nodes.filter((node) => node.pezResult).map((node) => [node.id, node.pezResult.text.innerText])"
+)
+LEARNED_PROMPT = "window.app.graph._nodes.find((node) => node.title === 'Learned prompt')"
 
 
 def read(path: Path) -> dict:
@@ -23,6 +37,21 @@ def read(path: Path) -> dict:
 def widget_values(workflow: dict) -> dict:
     """The values that people set; PreviewAny's widgets only show."""
     return {node["id"]: node.get("widgets_values") or [] for node in workflow["nodes"] if node["type"] != "PreviewAny"}
+
+
+def area(node: dict) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of a node, with its title and the room for its result."""
+    (left, top), (width, height) = node["pos"], node["size"]
+    room = GROWTH if any(output["name"] in ("prompt", "table") for output in node["outputs"]) else 0
+    return left, top - TITLE_BAR, left + width, top + height + room
+
+
+def run_in_editor(page, steps: int) -> str:
+    """Queue the open workflow with so many steps in every search; its id."""
+    page.evaluate(SET_STEPS, steps)
+    with page.expect_response("**/prompt") as answer:
+        page.evaluate("window.app.queuePrompt(0)")
+    return answer.value.json()["prompt_id"]
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +64,30 @@ def page(server):
 
 
 def test_there_is_a_workflow_for_every_task():
-    used = {node["type"] for path in WORKFLOWS for node in read(path)["nodes"]}
-    assert len(WORKFLOWS) >= 5
-    assert used >= OWN_NODES - {"PEZSearchSettings"}
+    assert {node["type"] for path in WORKFLOWS for node in read(path)["nodes"]} >= OWN_NODES
 
 
 def test_comfyui_serves_them_as_templates(server):
     assert set(server.get("/workflow_templates")["ComfyUI-PEZ"]) == {path.stem for path in WORKFLOWS}
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_it_has_a_thumbnail_that_is_served(server, path):
+    answer = requests.get(f"{server.url}/api/workflow_templates/ComfyUI-PEZ/{path.stem}.jpg", timeout=30)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "image/jpeg")
+    assert len(answer.content) < LARGEST_THUMBNAIL
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_it_is_tidy_and_explained(path):
+    nodes = read(path)["nodes"]
+    areas = [area(node) for node in nodes]
+    for number, (left, top, right, bottom) in enumerate(areas):
+        for other_left, other_top, other_right, other_bottom in areas[:number]:
+            assert left >= other_right or right <= other_left or top >= other_bottom or bottom <= other_top
+    (note,) = [node["widgets_values"][0] for node in nodes if node["type"] == "MarkdownNote"]
+    assert "models/" in note or "no model files" in note
+    assert all(node["widgets_values"][0] == "example.png" for node in nodes if node["type"] == "LoadImage")
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
@@ -55,16 +101,44 @@ def test_it_opens_without_errors_and_keeps_every_value(page, path):
     assert len(opened["saved"]["links"]) == len(workflow["links"])
 
 
-def test_the_one_without_downloads_shows_its_prompt(page, server):
+@pytest.mark.parametrize("path", WITHOUT_DOWNLOADS, ids=lambda path: path.stem)
+def test_one_without_downloads_shows_its_prompts_on_the_nodes(page, server, path):
+    editor_page, errors = page
+    open_workflow(editor_page, read(path))
+    errors.clear()
+    record = server.finish(run_in_editor(editor_page, 15))
+    found = {int(node): output["pez"][0]["text"] for node, output in record["outputs"].items() if "pez" in output}
+    editor_page.wait_for_function(f"Object.keys({SHOWN}).length >= {len(found)}")
+    editor_page.wait_for_function(
+        "![...document.querySelectorAll('.pez-figures')].some((e) => /step/.test(e.innerText))"
+    )
+    assert dict(editor_page.evaluate(SHOWN)) == found
+    assert all(len(text.split()) >= 2 for text in found.values())
+    assert errors == []
+
+
+def test_the_prompt_can_be_selected_and_copied(page, server):
     editor_page, _ = page
     open_workflow(editor_page, read(REPOSITORY / "workflows" / "no_downloads.json"))
-    before = set(server.get("/history"))
-    editor_page.evaluate("window.app.queuePrompt(0)")
+    server.finish(run_in_editor(editor_page, 5))
     editor_page.wait_for_function(
-        "window.app.graph._nodes.find((node) => node.title === 'Learned prompt')"
-        ".widgets?.some((widget) => String(widget.value ?? '').split(' ').length >= 2)",
-        timeout=120_000,
+        f"{LEARNED_PROMPT}.widgets?.some((widget) => /\\w \\w/.test(String(widget.value ?? '')))"
     )
-    (identity,) = set(server.get("/history")) - before
-    shown = [output["text"][0] for output in server.get(f"/history/{identity}")[identity]["outputs"].values()]
-    assert any(len(text.split()) >= 2 for text in shown)
+    editor_page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    editor_page.keyboard.press(".")  # fit the view
+    text = editor_page.locator(".pez-result .pez-text")
+    text.click(click_count=3)
+    assert editor_page.evaluate("getSelection().toString().trim()") == text.inner_text().strip()
+    editor_page.locator(".pez-result .pez-copy").click()
+    editor_page.wait_for_function("document.querySelector('.pez-copy').innerText === 'Copied'")
+    assert editor_page.evaluate("navigator.clipboard.readText()") == text.inner_text()
+
+
+def test_the_cancel_button_interrupts_a_search(page, server):
+    editor_page, _ = page
+    open_workflow(editor_page, read(REPOSITORY / "workflows" / "no_downloads.json"))
+    identity = run_in_editor(editor_page, 100_000)
+    editor_page.locator(".pez-figures", has_text="step").wait_for(timeout=60_000)
+    editor_page.get_by_label("Cancel current run").click()
+    status = server.finish(identity, seconds=30)["status"]
+    assert [kind for kind, _ in status["messages"]][-1] == "execution_interrupted"
