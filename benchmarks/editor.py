@@ -15,6 +15,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -55,11 +56,12 @@ def main() -> None:
 
     encoder, pictures = pictures_and_encoder()
     settings = SearchSettings(tokens=8, steps=100, candidates=4)
+    hidden = SimpleNamespace(unique_id="1", extra_pnginfo=None)
     target = pictures.features[:1]
     taken = machine.in_turn(
         {
             "silent": lambda: invert(encoder, target, settings),
-            "shown": lambda: invert(encoder, target, settings, on_step=running.report(settings, "1")),
+            "shown": lambda: invert(encoder, target, settings, on_step=running.report(settings, hidden)),
         },
         options.rounds,
         CPU,

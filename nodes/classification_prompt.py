@@ -96,7 +96,7 @@ class ClassificationPrompt(io.ComfyNode):
         everything = language.read_examples(path, [text_column.strip()], label_column.strip(), words.classes)
         train, validation = language.parted(everything, words.classes, few_shot or None, seed)
         settings = language.FitSettings(method=method, tokens=prompt_length, steps=steps, fluency=fluency, seed=seed)
-        tell = telling(cls.hidden.unique_id, "accuracy", steps)
+        tell = telling(cls.hidden, "accuracy", steps)
         with differentiable():
             task = language.Task(language_model, language.Template(template), words)
             found = language.fit(

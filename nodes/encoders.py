@@ -83,7 +83,7 @@ def _projected(clip: Any, name: str, model: Any, projection_file: str | None, hi
     if missing and not chosen:
         raise PezError(
             f"clip has no text_projection for {name}, as in SD1.5 checkpoints; choose a full CLIP model file of width "
-            f"{weight.shape[1]} as projection_file, for example clip_l.safetensors, or load the CLIP from such a file."
+            f"{weight.shape[1]} as projection_file, such as OpenAI's clip-vit-large-patch14, or load the CLIP from it."
         )
     own = None
     if chosen and (missing or alone):

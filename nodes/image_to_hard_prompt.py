@@ -40,6 +40,6 @@ class ImageToHardPrompt(io.ComfyNode):
         search = merged(settings, prompt_length, steps, seed, candidates)
         with differentiable():
             model = picture_encoder(clip, (clip_vision, clip_vision_2), encoder, projection_file, cls.hidden)
-            on_step = report(search, cls.hidden.unique_id)
+            on_step = report(search, cls.hidden)
             found = tasks.invert(model, model.encode_images(list(image)), search, on_step=on_step)
         return results.output(found, clip, results.curve(found))

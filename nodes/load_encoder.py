@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import comfy.model_management
-import folder_paths
 from comfy_api.latest import io
 
 from ..pez_core import PezError, load_encoder
 from ..pez_core.encoder import EMBEDDED
 from . import sockets
 from .running import differentiable
-from .text_projection import NO_FILE, projection_choices
+from .text_projection import NO_FILE, chosen_file, projection_choices
 
 
 class LoadEncoder(io.ComfyNode):
@@ -51,7 +50,6 @@ class LoadEncoder(io.ComfyNode):
             )
         path = pretrained.strip() or None
         if file != NO_FILE:
-            folder, _, name = file.partition("/")
-            path = folder_paths.get_full_path_or_raise(folder, name)
+            path = chosen_file("file", file)
         with differentiable():
             return io.NodeOutput(load_encoder(model.strip(), path, comfy.model_management.get_torch_device()))

@@ -42,6 +42,6 @@ class NegativePrompt(io.ComfyNode):
         with differentiable():
             model = picture_encoder(clip, (clip_vision, clip_vision_2), encoder, projection_file, cls.hidden)
             kept = None if keep is None else model.encode_images(list(keep))
-            on_step = report(search, cls.hidden.unique_id)
+            on_step = report(search, cls.hidden)
             found = tasks.negative(model, model.encode_images(list(avoid)), search, kept, on_step)
         return results.output(found, clip, results.curve(found))

@@ -68,5 +68,5 @@ class PromptDistill(io.ComfyNode):
         with differentiable():
             model = text_encoder(clip, encoder, cls.hidden, mode)
             share = None if target_length else ratio
-            found = tasks.distill(model, text, search, share, on_step=report(search, cls.hidden.unique_id))
+            found = tasks.distill(model, text, search, share, on_step=report(search, cls.hidden))
         return results.output(found, clip, len(found.tokens), results.curve(found))

@@ -28,17 +28,18 @@ def differentiable() -> Iterator[None]:
         yield
 
 
-def report(settings: SearchSettings, node_id: str) -> OnStep:
+def report(settings: SearchSettings, hidden: Any) -> OnStep:
     """What a search calls after every step."""
-    tell = telling(node_id, "similarity", settings.total_steps, settings.time_budget)
+    tell = telling(hidden, "similarity", settings.total_steps, settings.time_budget)
     return lambda progress: tell(progress.step, progress.similarity, progress.text)
 
 
-def telling(node_id: str, measure: str, steps: int, time_budget: float | None = None) -> Tell:
+def telling(hidden: Any, measure: str, steps: int, time_budget: float | None = None) -> Tell:
     """A callback that moves the node's progress bar, tells the editor, and raises ComfyUI's interruption on Cancel.
 
     It takes the step, what the best text so far has of the `measure`, and that text, and always returns False.
     """
+    place = {"node": hidden.unique_id, "workflow": _workflow_id(hidden.extra_pnginfo)}
     bar = comfy.utils.ProgressBar(steps)
     began = time.monotonic()
     told = 0.0
@@ -55,7 +56,7 @@ def telling(node_id: str, measure: str, steps: int, time_budget: float | None = 
                 left = max(0.0, min(left, began + time_budget - now))
             if text:
                 message = {"measure": measure, "value": value, "text": text, "step": step, "steps": steps}
-                _send({"node": node_id, "seconds_left": left, **message})
+                _send({**place, "seconds_left": left, **message})
         return False
 
     return tell
@@ -65,6 +66,11 @@ def merged(settings: SearchSettings | None, tokens: int, steps: int, seed: int, 
     """The node's own inputs over the connected PEZ_SETTINGS."""
     base = settings or SearchSettings()
     return replace(base, tokens=tokens, steps=steps, seed=seed, candidates=candidates)
+
+
+def _workflow_id(extra: Any) -> str | None:
+    """The workflow that the node is in, as the editor names it; people may have opened another one by now."""
+    return ((extra or {}).get("workflow") or {}).get("id")
 
 
 def _send(message: dict[str, Any]) -> None:

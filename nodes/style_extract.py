@@ -54,7 +54,7 @@ class StyleExtract(io.ComfyNode):
         ]
         with differentiable():
             model = picture_encoder(clip, (clip_vision, clip_vision_2), encoder, projection_file, cls.hidden)
-            on_step = report(search, cls.hidden.unique_id)
+            on_step = report(search, cls.hidden)
             found = tasks.style(model, model.encode_images(pictures), search, on_step=on_step)
         whole = f"{subject.strip()} {found.text}".strip()
         note = window_note(model.vocabulary, model.vocabulary.encode(whole))

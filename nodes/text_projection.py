@@ -30,15 +30,24 @@ def projection_choices() -> list[str]:
     return [NO_FILE, *(name for name in files if name.endswith(".safetensors"))]
 
 
+def chosen_file(name: str, choice: str) -> str:
+    """The path of a file that `projection_choices` lists; `name` is the input's, for the message.
+
+    Raises PezError for anything else.
+    """
+    folder, _, file = choice.partition("/")
+    path = folder_paths.get_full_path(folder, file) if folder in MODEL_FOLDERS else None
+    if path is None or not path.endswith(".safetensors"):
+        raise PezError(f"{name} {choice!r} is not in ComfyUI's model folders; choose one from the list.")
+    return path
+
+
 def read_projection(choice: str, width: int) -> Tensor:
     """The text projection (F, `width`) in a file that `projection_choices` listed; no other tensor is read.
 
     Raises PezError when the file is missing, broken, or has none of that width.
     """
-    folder, _, name = choice.partition("/")
-    path = folder_paths.get_full_path(folder, name) if folder in MODEL_FOLDERS else None
-    if path is None:
-        raise PezError(f"projection_file {choice!r} is not in ComfyUI's model folders; choose one from the list.")
+    path = chosen_file("projection_file", choice)
     try:
         with safe_open(path, framework="pt") as file:
             for key in _projection_keys(file):

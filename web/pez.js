@@ -39,7 +39,9 @@ app.registerExtension({
 
     setup() {
         api.addEventListener(EVENT, ({ detail }) => {
-            const node = nodeAt(detail.node);
+            const open = (app.rootGraph ?? app.graph)?.id;
+            const elsewhere = detail.workflow && open && detail.workflow !== open;
+            const node = elsewhere ? null : nodeAt(detail.node);
             if (node) resultOf(node).showProgress(detail);
         });
     },

@@ -39,3 +39,15 @@ def test_the_documentation_quotes_every_point_of_the_studies():
         assert f"{point['similarity']:.3f}" in documented
         if point["second_similarity"] is not None:
             assert f"{point['second_similarity']:.3f}" in documented
+
+
+def test_every_method_classified_with_every_amount_of_data_and_three_seeds():
+    result = json.loads((RESULTS / "classify.json").read_text(encoding="utf-8"))
+    documented = (RESULTS.parents[1] / "docs" / "results.md").read_text(encoding="utf-8")
+    cells: dict[tuple, list[dict]] = {}
+    for row in result["rows"]:
+        cells.setdefault((row["task"], row["examples_per_class"], row["method"], row["fluency"]), []).append(row)
+    learned = {cell: rows for cell, rows in cells.items() if cell[2] != "template"}
+    assert len(learned) == 2 * (3 * 5 + 1) and all(len({row["seed"] for row in rows}) == 3 for rows in learned.values())
+    for rows in cells.values():
+        assert f"{100 * sum(row['accuracy'] for row in rows) / len(rows):.1f}" in documented

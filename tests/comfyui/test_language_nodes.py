@@ -34,7 +34,7 @@ def classify(**changes: Any) -> dict[str, Any]:
 
 
 def shown(record: dict[str, Any]) -> dict[str, str]:
-    return {name: texts[0] for name, texts in record.items()}
+    return {name: texts[0] for name, texts in record.items() if texts}
 
 
 def test_a_prompt_is_learned_with_its_accuracy_and_a_table(server):

@@ -1,5 +1,6 @@
 """ComfyUI's own text encoders and vision models, in every make that people load, but of a few narrow layers."""
 
+import inspect
 import json
 import tempfile
 from pathlib import Path
@@ -156,6 +157,8 @@ def _clip(kind, dtype, seed=0, quantised=None):
     options = {"dtype": dtype, **small, "t5xxl_model_config": T5}
     target = SimpleNamespace(params={}, clip=model, tokenizer=tokenizer)
     if quantised is not None:
+        if "state_dict" not in inspect.signature(comfy.sd.CLIP).parameters:
+            raise RuntimeError("this ComfyUI reads no quantised text encoders")
         options["quantization_metadata"] = {"mixed_ops": True}
         return comfy.sd.CLIP(target, model_options=options, state_dict=quantised)
     clip = comfy.sd.CLIP(target, model_options=options)
