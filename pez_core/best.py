@@ -21,7 +21,7 @@ class Best:
         self._longest = min(MAX_PROMPT_TOKENS, len(frame.before) + settings.tokens + len(frame.after))
         self._rejected: set[tuple[int, ...]] = set()
         self.score = float("-inf")
-        self.similarity = float("-inf")
+        self.similarity = -1.0
         self.text = ""
         self.tokens: tuple[int, ...] = ()
         self.learned: tuple[int, ...] = ()

@@ -74,9 +74,10 @@ class HardPrompt:
     """A prompt in plain text and how well it does.
 
     `text` is the whole prompt to paste, `tokens` its ids as the tokenizer reads that text, without start and end.
-    `similarity` is the cosine similarity of those ids to the target; `history` the best similarity after each step.
-    `settings` is None for results that took no search. `pieces` are the tokens with their contributions, and `notes`
-    say what people should know: that memory ran short, or that the text takes several windows.
+    `similarity` is the cosine similarity of those ids to the target; `history` the best similarity after each step,
+    from the first that had a text. `settings` is None for results that took no search. `pieces` are the tokens with
+    their contributions, and `notes` say what people should know: that memory ran short, or that the text takes several
+    windows.
     """
 
     task: str
@@ -94,7 +95,7 @@ class HardPrompt:
         return self.settings.seed if self.settings else None
 
     def to_json(self) -> str:
-        return json.dumps({**asdict(self), "seed": self.seed}, ensure_ascii=False)
+        return json.dumps({**asdict(self), "seed": self.seed}, ensure_ascii=False, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> HardPrompt:

@@ -26,7 +26,10 @@ from .vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a search stands after `step` of `steps`, refinement rounds included: the best text and its similarity."""
+    """Where a search stands after `step` of `steps`, refinement rounds included: the best text and its similarity.
+
+    Until a text has passed and read back, the text is empty and the similarity −1.
+    """
 
     step: int
     steps: int
@@ -38,7 +41,8 @@ class Progress:
 class Found:
     """What a search found: the text, its ids as tokenised again, its similarity, and the best one after each step.
 
-    `notes` say what people should know of how it went.
+    `history` begins with the first step that had a text which passed and read back. `notes` say what people should know
+    of how it went.
     """
 
     text: str
@@ -81,10 +85,12 @@ def search(
         (refine(frame, projection, best, settings.rounds, swaps), budget),
     )
     history: list[float] = []
-    for offered in chain.from_iterable(_until(began + seconds, stage) for stage, seconds in stages):
+    offers = chain.from_iterable(_until(began + seconds, stage) for stage, seconds in stages)
+    for step, offered in enumerate(offers, 1):
         best.offer(*offered)
-        history.append(best.similarity)
-        progress = Progress(len(history), settings.total_steps, best.similarity, best.text)
+        if best.text:
+            history.append(best.similarity)
+        progress = Progress(step, settings.total_steps, best.similarity, best.text)
         if on_step is not None and on_step(progress):
             break
 

@@ -100,10 +100,9 @@ def score(encoder: Encoder, text: str, targets: Tensor) -> HardPrompt:
 
     Raises PezError for an empty text.
     """
-    scored = _scored("score", encoder, text, Match(targets))
-    if not scored.tokens:
+    if not encoder.vocabulary.encode(text):
         raise PezError("text to score is empty; write a prompt.")
-    return scored
+    return _scored("score", encoder, text, Match(targets))
 
 
 def _attract(targets: Tensor, avoid: Tensor | None, batch: int | None) -> Objective:

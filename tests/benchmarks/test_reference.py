@@ -14,6 +14,9 @@ from pez_core.projection import Projection
 
 STEPS = 60
 SETTINGS = SearchSettings(tokens=8, candidates=1, token_filter="all")
+# On these pictures and seeds the two nearest tokens are never closer than 4e-5 in cosine. Elsewhere there are nearer
+# ties, which processors round to one side or the other, and from there on the ways part.
+WITHOUT_TIES = ((6, 1), (7, 0))
 
 
 def ours(encoder, target, settings):
@@ -28,8 +31,8 @@ def ours(encoder, target, settings):
 
 
 def test_one_candidate_follows_the_trajectory_of_the_reference(encoder, contents):
-    for seed in (0, 1):
-        target = contents.features[seed : seed + 1]
+    for picture, seed in WITHOUT_TIES:
+        target = contents.features[picture : picture + 1]
         start, ids, similarities = ours(encoder, target, replace(SETTINGS, seed=seed))
         tower = encoder.tower
         reference = reference_pez(tower._text, target, start, tower.start_id, tower.end_id)

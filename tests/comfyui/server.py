@@ -54,9 +54,10 @@ class Server:
         self._process.wait(30)
 
     def get(self, path: str) -> Any:
+        """JSON as a browser reads it: without NaN and infinity."""
         response = requests.get(f"{self.url}{path}", timeout=30)
         response.raise_for_status()
-        return response.json()
+        return response.json(parse_constant=_refuse)
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         response = requests.post(f"{self.url}{path}", json=body, timeout=30)
@@ -94,6 +95,10 @@ def error_of(record: dict[str, Any]) -> str:
         if kind == "execution_error":
             return f"{details['exception_type']}: {details['exception_message']}"
     return str(record["status"]["messages"][-1][0])
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"the server answered with {constant}, which is no JSON")
 
 
 def _free_port() -> int:
