@@ -1,7 +1,7 @@
-"""Linear layers on frozen weights, for the few rows that a prompt has.
+"""Products with frozen weights, for the few rows that a prompt has.
 
-On a CPU, a product with a dozen rows is bound by reading the weight. MKL first packs the weight, which costs more than
-the product itself; oneDNN does not. From about a hundred rows on MKL is ahead, most so with the weight on the left.
+On a CPU such a product is bound by reading the weight. MKL first packs the weight, which costs more than the product
+itself; oneDNN does not, and has kernels for any processor.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-FEW_ROWS = 64
-
 
 class _Linear(torch.autograd.Function):
     """states @ weight.T + bias, with a gradient for the states (N, D) alone; nothing but the weight is kept for it."""
@@ -21,17 +19,13 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.weight = weight
-        if _suits_onednn(states, weight):
-            return _onednn(states, weight, bias)
-        if weight.device.type != "cpu":
-            return F.linear(states, weight, bias)
-        return (weight @ states.T if bias is None else torch.addmm(bias[:, None], weight, states.T)).T
+        return _onednn(states, weight, bias) if _suits_onednn(states, weight) else F.linear(states, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         if _suits_onednn(gradient, ctx.weight):
             return _onednn(gradient, ctx.weight.T, None), None, None
-        return (gradient @ ctx.weight if gradient.is_cuda else (ctx.weight.T @ gradient.T).T), None, None
+        return gradient @ ctx.weight, None, None
 
 
 def frozen_linear(states: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -40,9 +34,15 @@ def frozen_linear(states: Tensor, weight: Tensor, bias: Tensor | None = None) ->
     return flat.view(*states.shape[:-1], -1)
 
 
+def table_products(table: Tensor, vectors: Tensor) -> Tensor:
+    """Products (V, N) of a table (V, D) with a few vectors (N, D), fp32, without a gradient."""
+    table, vectors = table.float(), vectors.float()
+    return _onednn(table, vectors, None) if _suits_onednn(vectors, table) else table @ vectors.T
+
+
 def _suits_onednn(states: Tensor, weight: Tensor) -> bool:
     on_cpu = weight.device.type == "cpu" and weight.dtype == states.dtype == torch.float32
-    return on_cpu and len(states) <= FEW_ROWS and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return on_cpu and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 
 
 def _onednn(states: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

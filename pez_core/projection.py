@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CHUNK = 2048
+from .linear import table_products
+
+CHUNK = 4096
 CHUNK_ON_GPU = 8192
 DENSE = 0.75
 
@@ -41,7 +43,7 @@ class Projection:
 
     def __call__(self, iterate: Tensor) -> Tensor:
         """Ids (B, M) of the tokens nearest to `iterate` (B, M, D)."""
-        wanted = F.normalize(iterate.flatten(0, -2).float(), dim=-1).T
+        wanted = F.normalize(iterate.flatten(0, -2).float(), dim=-1)
         found = [self._nearest(piece, wanted) for piece in self._pieces]
         best = torch.stack([cosines for cosines, _ in found]).argmax(0)
         ids = torch.stack([ids for _, ids in found]).gather(0, best[None])[0]
@@ -49,9 +51,8 @@ class Projection:
 
     def products(self, vectors: Tensor) -> Tensor:
         """Products (N, P) of vectors (N, D) with the embeddings of the preferred ids, in their order."""
-        wanted = vectors.float().T
-        whole = torch.cat([self._table[ids].float() @ wanted for ids in torch.split(self.preferred, CHUNK)])
-        return whole.T
+        parts = [table_products(self._table[ids], vectors) for ids in torch.split(self.preferred, CHUNK)]
+        return torch.cat(parts).T
 
     def random_ids(self, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
         """Ids drawn evenly from the allowed ones, from a generator on the CPU so that every device starts alike."""
@@ -67,6 +68,6 @@ class Projection:
         return _Piece(rows, ids, norms.clamp(min=1e-12).reciprocal(), self._offset[rows])
 
     def _nearest(self, piece: _Piece, wanted: Tensor) -> tuple[Tensor, Tensor]:
-        products = self._table[piece.rows].float() @ wanted
+        products = table_products(self._table[piece.rows], wanted)
         cosines, row = torch.addcmul(piece.offset, products, piece.scale).max(0)
         return cosines, piece.ids[row]

@@ -1,13 +1,13 @@
-"""Linear layers on frozen weights: the values and gradients of F.linear, whatever the number of rows."""
+"""Products with frozen weights: the values and gradients of torch's own, whatever the number of rows."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from pez_core.linear import FEW_ROWS, frozen_linear
+from pez_core.linear import frozen_linear, table_products
 
 
-@pytest.mark.parametrize("rows", [1, FEW_ROWS, FEW_ROWS + 1, 300])
+@pytest.mark.parametrize("rows", [1, 17, 300])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("biased", [True, False])
 def test_values_and_gradients_are_those_of_the_library(rows, dtype, biased):
@@ -25,3 +25,12 @@ def test_values_and_gradients_are_those_of_the_library(rows, dtype, biased):
     tolerance = 1e-4 if dtype == torch.float32 else 0.25
     for got, expected in zip(*results):
         assert torch.allclose(got, expected, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_table_is_multiplied_in_full_precision(dtype):
+    generator = torch.Generator().manual_seed(0)
+    table, vectors = torch.randn(200, 32, generator=generator).to(dtype), torch.randn(9, 32, generator=generator)
+    products = table_products(table, vectors)
+    assert products.dtype == torch.float32
+    assert torch.allclose(products, table.float() @ vectors.T, atol=1e-4)
