@@ -69,10 +69,14 @@ def few_shot(examples: Examples, count: int, classes: Sequence[str], seed: int) 
 
 def split(examples: Examples, count: int, seed: int) -> tuple[Examples, Examples]:
     """`count` examples drawn by `seed`, with as many of each class as there can be, and the rest."""
-    classes = max(examples.labels) + 1
-    by_class = _by_class(examples, classes, seed)
-    turns = [rows[turn] for turn in range(max(map(len, by_class))) for rows in by_class if turn < len(rows)]
+    turns = in_turns(examples, seed)
     return examples.take(sorted(turns[:count])), examples.take(sorted(turns[count:]))
+
+
+def in_turns(examples: Examples, seed: int) -> list[int]:
+    """All rows, shuffled by `seed`, the classes taking turns while they last."""
+    by_class = _by_class(examples, max(examples.labels) + 1, seed)
+    return [rows[turn] for turn in range(max(map(len, by_class))) for rows in by_class if turn < len(rows)]
 
 
 def parted(examples: Examples, classes: Sequence[str], count: int | None, seed: int) -> tuple[Examples, Examples]:

@@ -14,13 +14,13 @@ from torch import Tensor
 from ..errors import PezError
 from ..projection import Projection
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from .data import Examples, split
+from .data import Examples, in_turns, split
 from .goal import ClassificationGoal
 from .methods import METHODS, TEMPLATE_ONLY, Method, Parts, Soft
 from .ranking import Ranked, Ranking
 from .task import Task
 
-SWAP_EXAMPLES = 16
+SWAP_EXAMPLES = 32
 START_AMONG = 4096
 
 
@@ -199,7 +199,7 @@ def _parts(task: Task, train: Examples, settings: FitSettings) -> Parts:
     generator = torch.Generator().manual_seed(settings.seed)
     start = _start(projection.allowed, settings, generator)
     rows = task.rows(train)
-    some = torch.randperm(len(rows), generator=generator)[:SWAP_EXAMPLES].tolist()
+    some = in_turns(train, settings.seed)[:SWAP_EXAMPLES]
     return Parts(
         model,
         ClassificationGoal(task, rows, settings.batch, settings.fluency),

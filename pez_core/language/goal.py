@@ -11,6 +11,7 @@ from ..objectives import Judged
 from .task import Rows, Scores, Task
 
 ROWS_TOGETHER = 256
+RACE_ROWS, RACERS_PER_WINNER = 8, 4
 FLUENCY_TEXTS = 2
 
 
@@ -46,10 +47,19 @@ class ClassificationGoal:
         return Judged(*(torch.cat(parts) for parts in zip(*found)))
 
     def judge_swaps(self, learned: Sequence[int], position: int, tokens: Tensor) -> Judged:
-        """Learned ids with each of `tokens` (N,) in turn at one position."""
+        """Learned ids with each of `tokens` (N,) in turn at one position.
+
+        All race over the first few rows, and only those in front are judged by all rows; the score of the others is −∞.
+        """
         ids = torch.tensor([list(learned)], device=tokens.device).repeat(len(tokens), 1)
         ids[:, position] = tokens
-        return self.judge(ids)
+        if len(self._rows) <= RACE_ROWS:
+            return self.judge(ids)
+        raced = self.judge(ids, self._rows.take(range(RACE_ROWS)))
+        front = raced.score.topk(-(-len(tokens) // RACERS_PER_WINNER)).indices
+        beaten = torch.full_like(raced.score, float("-inf"))
+        judged = self.judge(ids[front])
+        return Judged(beaten.index_copy(0, front, judged.score), raced.reported.index_copy(0, front, judged.reported))
 
     def drawn(self, generator: torch.Generator | None) -> Rows:
         """A random mini-batch, or all rows without a generator."""
