@@ -41,10 +41,11 @@ from pez_core.language.task import Rows
 METHODS = ("template", "pez", "pez+refine", "autoprompt", "fluentprompt", "soft")
 SIZES = (None, 16, 4)
 SPLITS = (13, 21, 42)
-FLUENT = 0.02
+FLUENT = 0.01
 POOL, VALIDATION, TEST = 256, 64, 400
 TOKENS = 5
 LEARNING_RATES = {"pez": 2.0, "pez+refine": 2.0, "fluentprompt": 3.0, "soft": 0.3}
+VALIDATE_EVERY = {"pez": 20, "soft": 20}
 BATCH, SWAPS = 16, 8
 UNLIMITED = 10**6
 CPU = torch.device("cpu")
@@ -162,7 +163,7 @@ def run(
         tokens=TOKENS,
         steps=UNLIMITED,
         fluency=fluency,
-        validate_every=20 if "pez" in method or method == "soft" else 5,
+        validate_every=VALIDATE_EVERY.get(method, 5),
         batch=BATCH,
         swaps=SWAPS,
         seed=number,

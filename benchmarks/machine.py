@@ -21,7 +21,7 @@ from torch.profiler import ProfilerActivity, profile
 
 def facts(device: torch.device) -> dict[str, object]:
     """Versions, device, date and the command, for the head of a results file; of absolute paths the last part."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{os.cpu_count()} CPU cores"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{os.cpu_count()} cores of {_processor()}"
     arguments = [Path(argument).name if Path(argument).is_absolute() else argument for argument in sys.argv[1:]]
     return {
         "command": " ".join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *arguments]),
@@ -84,6 +84,14 @@ def peak_resident_bytes(work: Callable[[], object]) -> int | None:
     before = _resident("VmRSS")
     work()
     return max(0, _resident("VmHWM") - before)
+
+
+def _processor() -> str:
+    """The processor's name where Linux tells it, else its architecture."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def _resident(field: str) -> int:

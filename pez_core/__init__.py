@@ -12,7 +12,7 @@ from .errors import PezError
 from .hard_prompt import HardPrompt, SearchSettings
 from .pictures import open_pictures
 from .search import Progress
-from .tasks import concat, distill, invert, score, style
+from .tasks import concat, distill, invert, negative, score, style
 
 __all__ = [
     "Encoder",
@@ -24,6 +24,7 @@ __all__ = [
     "distill",
     "invert",
     "load_encoder",
+    "negative",
     "open_pictures",
     "score",
     "style",

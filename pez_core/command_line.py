@@ -1,4 +1,4 @@
-"""The command line: python -m pez_core invert | style | distill | concat | score | classify."""
+"""The command line: python -m pez_core invert | style | negative | distill | concat | score | classify."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def _run(options: argparse.Namespace) -> HardPrompt:
         if options.command == "distill":
             ratio = None if options.tokens else options.ratio
             return tasks.distill(encoder, options.prompt, settings, ratio, on_step=on_step)
-        task = {"invert": tasks.invert, "style": tasks.style}[options.command]
-        avoid = _features(encoder, options.avoid)
-        return task(encoder, encoder.encode_images(pictures), settings, avoid, on_step=on_step)
+        task = {"invert": tasks.invert, "style": tasks.style, "negative": tasks.negative}[options.command]
+        others = _features(encoder, options.others)
+        return task(encoder, encoder.encode_images(pictures), settings, others, on_step=on_step)
 
 
 def _described(progress: Progress) -> str:
@@ -88,10 +88,16 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     model, search = _model_options(), _search_options()
 
-    for name, text in (("invert", "words for what pictures show"), ("style", "words for what pictures share")):
+    for name, text, others in (
+        ("invert", "words for what pictures show", "--avoid"),
+        ("style", "words for what pictures share", "--avoid"),
+        ("negative", "words for what pictures should not look like", "--keep"),
+    ):
         command = commands.add_parser(name, help=text, parents=[search, model])
         command.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE")
-        command.add_argument("--avoid", nargs="+", type=Path, metavar="PICTURE", help="pictures to keep away from")
+        command.add_argument(
+            others, dest="others", nargs="+", type=Path, metavar="PICTURE", help="pictures that the words must not fit"
+        )
 
     command = commands.add_parser("distill", help="a shorter prompt that means the same", parents=[search, model])
     command.add_argument("prompt")

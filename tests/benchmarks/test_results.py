@@ -21,6 +21,16 @@ def test_rows_have_their_fields_and_the_file_says_where_it_is_from(name, fields)
     assert result["rows"] and all(fields <= set(row) for row in result["rows"])
 
 
+def test_the_documentation_quotes_every_row_of_the_speed():
+    rows = json.loads((RESULTS / "speed.json").read_text())["rows"]
+    documented = (RESULTS.parents[1] / "docs" / "results.md").read_text(encoding="utf-8")
+    for row in (row for row in rows if row["targets"] == 1):
+        milliseconds = (f"{row[name] * 1e3:.0f}" for name in ("seconds_per_step", "reference_seconds_per_step"))
+        ratios = (f"{row[name]:.1f}" for name in ("ratio_per_step", "ratio_per_candidate_step"))
+        cells = [row["tower"], str(row["tokens"]), str(row["candidates"]), *milliseconds, *ratios]
+        assert f"| {' | '.join(cells)} |" in documented
+
+
 def test_every_method_was_tried_on_the_same_hundred_pictures():
     rows = json.loads((RESULTS / "quality.json").read_text())["rows"]
     pictures = {}

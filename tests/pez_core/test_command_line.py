@@ -43,9 +43,11 @@ def test_every_command_runs(capsys, picture_file):
         assert code == 0 and "similarity" in out
 
 
-def test_avoid_takes_pictures(capsys, picture_file):
-    code, out, _ = run(capsys, "invert", picture_file, *QUICK, "--avoid", picture_file.with_name("01.png"))
-    assert code == 0 and out
+@pytest.mark.parametrize(("command", "others"), [("invert", "--avoid"), ("style", "--avoid"), ("negative", "--keep")])
+def test_pictures_that_the_words_must_not_fit_change_them(capsys, picture_file, command, others):
+    code, out, _ = run(capsys, command, picture_file, *QUICK, others, picture_file.with_name("01.png"))
+    _, without, _ = run(capsys, command, picture_file, *QUICK)
+    assert code == 0 and out and out != without
 
 
 @pytest.mark.parametrize(
