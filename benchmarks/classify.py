@@ -41,7 +41,7 @@ from pez_core.language.task import Rows
 METHODS = ("template", "pez", "pez+refine", "autoprompt", "fluentprompt", "soft")
 SIZES = (None, 16, 4)
 SPLITS = (13, 21, 42)
-FLUENT = 0.01
+FLUENT = (0.003, 0.01)
 POOL, VALIDATION, TEST = 256, 64, 400
 TOKENS = 5
 LEARNING_RATES = {"pez": 2.0, "pez+refine": 2.0, "fluentprompt": 3.0, "soft": 0.3}
@@ -147,7 +147,7 @@ def wanted(kinds: list[Kind], sizes: tuple[int | None, ...], seeds: int) -> Iter
                     if method != "template" or (count is None and number == 0):
                         yield kind, count, number, method, 0.0
                 if count is None:
-                    yield kind, count, number, "pez", FLUENT
+                    yield from ((kind, count, number, "pez", weight) for weight in FLUENT)
 
 
 def run(

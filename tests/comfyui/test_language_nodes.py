@@ -18,7 +18,7 @@ def classify(**changes: Any) -> dict[str, Any]:
         "verbalizer": "bad=terrible,good=great",
         "fluency": 0.0,
         "few_shot": 0,
-        "method": "pez",
+        "method": "pez+refine",
         "prompt_length": 2,
         "steps": 40,
         "seed": 1,
