@@ -14,8 +14,8 @@ from pez_core.projection import Projection
 
 STEPS = 60
 SETTINGS = SearchSettings(tokens=8, candidates=1, token_filter="all")
-# On these pictures and seeds the two nearest tokens are never closer than 4e-5 in cosine. Elsewhere there are nearer
-# ties, which processors round to one side or the other, and from there on the ways part.
+# On these pictures and seeds no two tokens are nearly equally near. Elsewhere there are such ties, which processors
+# round to one side or the other, and from there on the ways part.
 WITHOUT_TIES = ((6, 1), (7, 0))
 
 
