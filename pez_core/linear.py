@@ -1,7 +1,6 @@
 """Products with frozen weights, for the few rows that a prompt has.
 
-On a CPU such a product is bound by reading the weight. MKL first packs the weight, which costs more than the product
-itself; oneDNN does not, and has kernels for any processor.
+On a CPU such a product is bound by reading the weight. MKL packs the weight first; oneDNN takes it as it lies.
 """
 
 from __future__ import annotations
