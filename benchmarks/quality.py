@@ -114,7 +114,7 @@ def _row(method: str, picture: int, prompt: str, seconds: float) -> Row:
 @cache
 def _whole_vocabulary() -> Projection:
     encoder, _ = pictures_and_encoder()
-    return Projection(encoder.tower.embeddings, encoder.vocabulary.allowed_ids("all"))
+    return Projection(encoder.tower.tables, encoder.vocabulary.allowed_ids("all"))
 
 
 def _start(picture: int) -> Tensor:

@@ -83,7 +83,7 @@ class Bench:
         settings = SearchSettings(tokens=tokens, candidates=candidates, token_filter="all")
         tower, device = self.tower, self.tower.device
         frame = Frame(tower, self.vocabulary, Match(self.targets(targets)), settings)
-        projection = Projection(tower.embeddings, self.vocabulary.allowed_ids("all"))
+        projection = Projection(tower.tables, self.vocabulary.allowed_ids("all"))
         start = projection.random_ids((candidates, tokens), torch.Generator().manual_seed(0))
         draws = torch.Generator(device).manual_seed(0)
         descent = Descent(frame, projection, tower.embed(start), settings, draws, 1)

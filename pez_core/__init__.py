@@ -7,6 +7,7 @@ targets = encoder.encode_images(open_pictures([path]))
 print(invert(encoder, targets, SearchSettings(tokens=8)).text)
 """
 
+from .conditioning import conditioning_encoder
 from .encoder import Encoder, load_encoder
 from .errors import PezError
 from .hard_prompt import HardPrompt, SearchSettings
@@ -21,6 +22,7 @@ __all__ = [
     "Progress",
     "SearchSettings",
     "concat",
+    "conditioning_encoder",
     "distill",
     "invert",
     "load_encoder",

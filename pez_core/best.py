@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
+from .errors import PezError
 from .frame import Frame
 from .hard_prompt import SearchSettings
 from .tower import MAX_PROMPT_TOKENS
-from .vocabulary import Vocabulary, blocked_phrases
+from .vocabulary import Vocabulary, blocked_phrases, spells_syntax
 
 Offer = tuple[list[list[int]], list[float], list[float]]
 
 
 class Best:
-    """Keeps the highest-scoring text. Ids that the round trip changes are judged again as they come back."""
+    """Keeps the highest-scoring text. Ids that the round trip changes are judged again as they come back.
+
+    The whole text counts, prefix and suffix included: one that holds a blocked phrase is rejected, however many of its
+    parts it takes to spell the phrase, and so is one whose learned part spells prompt syntax.
+
+    Raises PezError when prefix or suffix alone hold a blocked phrase.
+    """
 
     def __init__(self, frame: Frame, vocabulary: Vocabulary, settings: SearchSettings) -> None:
         self._frame, self._vocabulary, self._settings = frame, vocabulary, settings
         self._blocked = blocked_phrases(settings.blocklist)
+        for name, text in (("prefix", settings.prefix), ("suffix", settings.suffix)):
+            if phrase := self._blocked.search(text):
+                raise PezError(f"{name} holds {phrase[0]!r}, which the blocklist forbids; take it out of one of them.")
         self._longest = min(MAX_PROMPT_TOKENS, len(frame.before) + settings.tokens + len(frame.after))
         self._rejected: set[tuple[int, ...]] = set()
         self.score = float("-inf")
@@ -27,8 +38,14 @@ class Best:
         self.learned: tuple[int, ...] = ()
 
     def offer(self, learned: list[list[int]], scores: list[float], similarities: list[float]) -> None:
-        """Consider learned ids (B, M) that were judged, before the round trip, as `scores` and `similarities` (B,)."""
-        for score, similarity, ids in sorted(zip(scores, similarities, learned), reverse=True):
+        """Consider learned ids (B, M) that were judged, before the round trip, as `scores` and `similarities` (B,).
+
+        Raises PezError when all scores are NaN and no text was found before.
+        """
+        offers = [offer for offer in zip(scores, similarities, learned) if not math.isnan(offer[0])]
+        if not offers and not self.text:
+            raise PezError(f"model {self._frame.tower.name!r} gives NaN for text; check its file, or load it in fp32.")
+        for score, similarity, ids in sorted(offers, reverse=True):
             if score <= self.score:
                 return
             if tuple(ids) not in self._rejected:
@@ -37,8 +54,7 @@ class Best:
     def _consider(self, learned: tuple[int, ...], score: float, similarity: float) -> None:
         text = self._whole_text(learned)
         tokens = tuple(self._vocabulary.encode(text))
-        fits = 0 < len(tokens) <= self._longest
-        if fits and not self._blocked.search(self._vocabulary.decode(learned)):
+        if 0 < len(tokens) <= self._longest and self._may_be_said(text, learned):
             if tokens != self._frame.before + learned + self._frame.after:
                 score, similarity = (judged.item() for judged in self._frame.judge_prompt(tokens))
             if score > self.score:
@@ -46,6 +62,9 @@ class Best:
                 self.tokens, self.learned = tokens, learned
                 return
         self._rejected.add(learned)
+
+    def _may_be_said(self, text: str, learned: Sequence[int]) -> bool:
+        return not self._blocked.search(text) and not spells_syntax(self._vocabulary.decode(learned))
 
     def _whole_text(self, learned: Sequence[int]) -> str:
         parts = (self._settings.prefix, self._vocabulary.decode(learned), self._settings.suffix)

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from . import tasks
+from .conditioning import CONDITIONING, MODES, POOLED, conditioning_encoder
 from .encoder import EMBEDDED, Encoder, load_encoder
 from .errors import PezError
 from .hard_prompt import HardPrompt, SearchSettings
@@ -48,6 +49,7 @@ def _run(options: argparse.Namespace) -> HardPrompt:
     with shown(settings.total_steps, _described) as on_step:
         if options.command == "distill":
             ratio = None if options.tokens else options.ratio
+            encoder = conditioning_encoder(encoder) if options.mode == CONDITIONING else encoder
             return tasks.distill(encoder, options.prompt, settings, ratio, on_step=on_step)
         task = {"invert": tasks.invert, "style": tasks.style, "negative": tasks.negative}[options.command]
         others = _features(encoder, options.others)
@@ -75,6 +77,7 @@ def _settings(options: argparse.Namespace) -> SearchSettings:
         token_filter=options.token_filter,
         word_preference=options.word_preference,
         blocklist=tuple(options.block),
+        batch=options.batch,
         prefix=options.prefix,
         suffix=options.suffix,
         time_budget=options.time_budget,
@@ -102,12 +105,15 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("distill", help="a shorter prompt that means the same", parents=[search, model])
     command.add_argument("prompt")
     command.add_argument(
-        "--ratio", type=float, default=0.3, help="share of the tokens to keep, unless --tokens is given"
+        "--ratio", type=float, default=tasks.RATIO, help="share of the tokens to keep, unless --tokens is given"
+    )
+    command.add_argument(
+        "--mode", choices=MODES, default=POOLED, help="what is to stay the same: pooled feature, or token states"
     )
 
     command = commands.add_parser("concat", help="put prompts together", parents=[model])
     command.add_argument("prompts", nargs="+", metavar="PROMPT")
-    command.add_argument("--separator", default=" ")
+    command.add_argument("--separator", default=tasks.SEPARATOR, help="what stands between two prompts")
 
     command = commands.add_parser("score", help="similarity of a text to pictures", parents=[model])
     command.add_argument("text")
@@ -132,6 +138,12 @@ def _search_options() -> argparse.ArgumentParser:
     options.add_argument("--tokens", type=int, help=f"length of the prompt (default {default.tokens})")
     options.add_argument("--steps", type=int, default=default.steps)
     options.add_argument("--candidates", type=int, default=default.candidates, help="searches run together")
+    options.add_argument(
+        "--batch",
+        type=int,
+        metavar="PICTURES",
+        help=f"pictures drawn per step (default all, style {tasks.STYLE_BATCH})",
+    )
     options.add_argument(
         "--refinement",
         type=float,

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from .blocks import read_all
+from .encoder import Encoder
+from .errors import PezError
 from .objectives import unit
 from .tower import CONTEXT_LENGTH, CausalTower, Remembered, TextTower
+
+POOLED, CONDITIONING = MODES = ("pooled", "conditioning")
 
 
 class ConditioningTower(TextTower):
     """The mean of a tower's token states over all positions but the start, padding included, as a unit feature.
 
     Cross-attention sees the states as a set, and the mean is what it makes of the set where it attends evenly. The
-    states are those after `layers` of the blocks, and `norm` where the model asks for it; `pad_id` fills the context.
+    states are those after `layers` of the blocks (None: all of them), normalised where `normed`; the tower's padding
+    fills the context.
     """
 
-    def __init__(self, tower: CausalTower, layers: int, norm: Callable[[Tensor], Tensor] | None, pad_id: int) -> None:
+    def __init__(self, tower: CausalTower, layers: int | None = None, normed: bool = True) -> None:
         self.name, self.start_id, self.end_id = tower.name, tower.start_id, tower.end_id
-        self._tower, self._blocks, self._norm = tower, tower.blocks[:layers], norm
-        self._padding = tower.embed(torch.tensor([pad_id], device=tower.device))
+        self._tower, self._blocks, self._normed = tower, tower.blocks[:layers], normed
 
     @property
-    def embeddings(self) -> Tensor:
-        return self._tower.embeddings
+    def tables(self) -> Sequence[Tensor]:
+        return self._tower.tables
+
+    @property
+    def width(self) -> int:
+        return self._tower.width
 
     @property
     def device(self) -> torch.device:
@@ -43,9 +52,20 @@ class ConditioningTower(TextTower):
     def encode(self, embedded: Tensor, ends: Tensor, past: Remembered = ()) -> Tensor:
         if past:
             embedded, ends = torch.cat([past[0].expand(len(embedded), -1, -1), embedded], 1), ends + past[0].shape[1]
+        padding = self.embed(torch.tensor([self._tower.pad_id], device=self.device))
         missing = CONTEXT_LENGTH - embedded.shape[1]
-        filled = torch.cat([embedded, self._padding.expand(len(embedded), missing, -1)], 1)
+        filled = torch.cat([embedded, padding.expand(len(embedded), missing, -1)], 1)
         after_end = torch.arange(CONTEXT_LENGTH, device=embedded.device) > ends[:, None]
-        filled = torch.where(after_end[..., None], self._padding, filled)
+        filled = torch.where(after_end[..., None], padding, filled)
         states = read_all(self._blocks, self._tower.place(filled, 0))
-        return unit((states if self._norm is None else self._norm(states))[:, 1:].float().mean(1))
+        return unit((self._tower.final_norm(states) if self._normed else states)[:, 1:].float().mean(1))
+
+
+def conditioning_encoder(encoder: Encoder) -> Encoder:
+    """The encoder by its token states, for texts that are compared with texts.
+
+    Raises PezError for a model whose text tower is not a single one.
+    """
+    if not isinstance(encoder.tower, CausalTower):
+        raise PezError(f"mode conditioning does not go with model {encoder.name!r}; choose pooled.")
+    return replace(encoder, tower=ConditioningTower(encoder.tower))

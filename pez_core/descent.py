@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from .best import Offer
 from .objectives import Judged
 from .projection import Projection
 
@@ -66,6 +67,12 @@ class Descent:
         for kept, new in zip(self.judged, judged):
             kept.index_copy_(0, self._slot, new[None])
         self._slot.add_(1).remainder_(len(self.ids))
+
+    def last(self, steps: int) -> list[Offer]:
+        """What the last `steps` steps tried, oldest first: ids (B, M), and how they were judged; waits for them."""
+        kept = len(self.ids)
+        slots = (self._slot - steps + torch.arange(steps, device=self._slot.device)) % kept
+        return list(zip(*(values[slots].tolist() for values in (self.ids, *self.judged))))
 
     def halved(self) -> Descent:
         """The same descent with the first half of its candidates, for when all of them do not fit the memory."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from .errors import PezError
 from .objectives import unit
@@ -23,13 +23,23 @@ PICTURES_TOGETHER = 16
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 
 
+def _nothing() -> None:
+    """The weights of a model that stays where it is need not be brought."""
+
+
 @dataclass(frozen=True)
 class Encoder:
-    """What a task needs of a model: its text side, and features (N, F) of RGB pictures (H, W, 3) in the same space."""
+    """What a task needs of a model: its text side, and features (N, F) of RGB pictures (H, W, 3) in the same space.
+
+    `bring` makes the weights of the text side ready. Tasks call it before they read text: a host such as ComfyUI moves
+    and patches weights, and encoding pictures may have taken them away. `module` is the model itself, for such a host.
+    """
 
     tower: TextTower
     vocabulary: Vocabulary
     image_features: Callable[[Sequence[Tensor]], Tensor]
+    bring: Callable[[], None] = _nothing
+    module: nn.Module | None = None
 
     @property
     def name(self) -> str:
@@ -48,6 +58,7 @@ class Encoder:
 
     def encode_text(self, text: str) -> Tensor:
         """Unit features (1, F) of a text."""
+        self.bring()
         return self.tower.encode_ids([self.vocabulary.encode(text)])
 
 
@@ -89,7 +100,7 @@ def _open_clip_encoder(source: str, model: str, pretrained: str | None, device: 
         features: Tensor = clip.encode_image(pixels.to(tower.device))
         return features
 
-    return Encoder(tower, vocabulary, image_features)
+    return Encoder(tower, vocabulary, image_features, module=clip)
 
 
 def _check_choice(model: str, pretrained: str | None) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 
 from .errors import PezError
 from .tower import MAX_PROMPT_TOKENS
 
+MOST_ROUNDS_PER_STEP = 1000
+
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """Settings of a search; length, learning rate and weight decay are the published ones (Wen et al. 2023, section 4).
+    """Settings of a search; learning rate and weight decay are the published ones (Wen et al. 2023, section 4).
 
     `tokens` is the length of the learned prompt, without `prefix` and `suffix`, which stand around it unchanged.
     Where the token filter admits more than words, a fragment must be nearer than a word by `word_preference`, a cosine.
@@ -21,7 +24,7 @@ class SearchSettings:
     Raises PezError for values that no search can use.
     """
 
-    tokens: int = 16
+    tokens: int = 8
     steps: int = 1000
     candidates: int = 8
     refinement: float = 0.2
@@ -43,11 +46,17 @@ class SearchSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise PezError(f"{name} is {value}; choose 1 or more.")
-        if self.refinement < 0:
-            raise PezError(f"refinement is {self.refinement}; choose 0 or more rounds per step.")
-        if self.word_preference < 0:
+        if not 0 <= self.seed < 2**64:
+            raise PezError(f"seed is {self.seed}; choose 0 to 2**64 - 1.")
+        if not 0 < self.learning_rate < math.inf:
+            raise PezError(f"learning rate is {self.learning_rate}; choose more than 0, such as 0.1.")
+        if not 0 <= self.weight_decay < math.inf:
+            raise PezError(f"weight decay is {self.weight_decay}; choose 0 or more, such as 0.1.")
+        if not 0 <= self.refinement <= MOST_ROUNDS_PER_STEP:
+            raise PezError(f"refinement is {self.refinement}; choose 0 to {MOST_ROUNDS_PER_STEP} rounds per step.")
+        if not 0 <= self.word_preference < math.inf:
             raise PezError(f"word preference is {self.word_preference}; choose 0 or more, such as 0.1.")
-        if self.time_budget is not None and self.time_budget <= 0:
+        if self.time_budget is not None and not 0 < self.time_budget < math.inf:
             raise PezError(f"time budget is {self.time_budget} seconds; choose more than 0, or none.")
 
     @property

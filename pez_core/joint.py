@@ -22,12 +22,18 @@ class JointTower(TextTower):
         self.name = " + ".join(tower.name for tower in towers)
         self.start_id, self.end_id = towers[0].start_id, towers[0].end_id
         self._towers = towers
-        self._embeddings = torch.cat([tower.embeddings for tower in towers], 1)
-        self._widths = [tower.embeddings.shape[1] for tower in towers]
 
     @property
-    def embeddings(self) -> Tensor:
-        return self._embeddings
+    def tables(self) -> Sequence[Tensor]:
+        return [table for tower in self._towers for table in tower.tables]
+
+    @property
+    def width(self) -> int:
+        return sum(tower.width for tower in self._towers)
+
+    @property
+    def device(self) -> torch.device:
+        return self._towers[0].device
 
     def embed(self, ids: Tensor) -> Tensor:
         return torch.cat([tower.embed(ids) for tower in self._towers], -1)
@@ -36,7 +42,8 @@ class JointTower(TextTower):
         return [tower.remember(ids) for tower in self._towers]
 
     def encode(self, embedded: Tensor, ends: Tensor, past: Remembered = ()) -> Tensor:
-        parts: Sequence[Tensor] = embedded.split(self._widths, -1)  # type: ignore[no-untyped-call]
+        widths = [tower.width for tower in self._towers]
+        parts: Sequence[Tensor] = embedded.split(widths, -1)  # type: ignore[no-untyped-call]
         pasts = past or [()] * len(parts)
         features = [tower.encode(part, ends, own) for tower, part, own in zip(self._towers, parts, pasts)]
         return side_by_side(features)

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from .errors import PezError
 
+GREYS = 2**16 - 1
+
 
 def open_pictures(paths: Sequence[Path]) -> list[Tensor]:
-    """Pictures (H, W, 4) from files, turned upright.
+    """Pictures (H, W, 4) from files, turned upright; (H, W, 1) from files of 16-bit greys.
 
     Raises PezError when there is none, and for a file that is missing, empty or not a picture.
     """
@@ -26,12 +28,21 @@ def open_pictures(paths: Sequence[Path]) -> list[Tensor]:
 def _open(path: Path) -> Tensor:
     try:
         with Image.open(path) as picture:
-            rgba = ImageOps.exif_transpose(picture).convert("RGBA")
+            upright = ImageOps.exif_transpose(picture)
+            if upright.mode.startswith(("I", "F")):
+                return _grey(upright)
+            rgba = upright.convert("RGBA")
     except FileNotFoundError as error:
         raise PezError(f"picture {str(path)!r} does not exist; check the path.") from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise PezError(f"picture {str(path)!r} cannot be read; give a whole PNG, JPEG or WebP file.") from error
     return torch.from_numpy(np.array(rgba)).float() / 255
+
+
+def _grey(picture: Image.Image) -> Tensor:
+    """A picture (H, W, 1) whose greys have 16 bits, or are floats from 0 to 1."""
+    values = torch.from_numpy(np.array(picture, dtype=np.float32))[..., None]
+    return values if picture.mode == "F" else values / GREYS
 
 
 def as_rgb(picture: Tensor) -> Tensor:

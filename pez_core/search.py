@@ -53,7 +53,8 @@ class Found:
 
 
 OnStep = Callable[[Progress], bool | None]
-READ_EVERY = 16
+MOST_UNREAD = 16
+UNREAD_SECONDS = 0.1
 DESCENT_SHARE = 0.2
 
 
@@ -71,8 +72,8 @@ def search(
     seed on one device, unless time ends them. `on_step` is called after every step and round and stops the search by
     returning True. Of a time budget the descent takes `DESCENT_SHARE` at most when refinement follows.
 
-    Raises PezError when prefix, prompt and suffix do not fit the context, no text passed or read back, or a single
-    candidate does not fit the memory.
+    Raises PezError when prefix, prompt and suffix do not fit the context or hold a blocked phrase, no text passed or
+    read back, the tower gives NaN, or a single candidate does not fit the memory.
     """
     began, budget = time.monotonic(), settings.time_budget or math.inf
     frame = Frame(tower, vocabulary, objective, settings)
@@ -112,9 +113,9 @@ def _nothing_found(settings: SearchSettings) -> str:
 def _projection(tower: TextTower, vocabulary: Vocabulary, settings: SearchSettings) -> Projection:
     allowed = vocabulary.allowed_ids(settings.token_filter, settings.blocklist)
     if not settings.word_preference:
-        return Projection(tower.embeddings, allowed)
+        return Projection(tower.tables, allowed)
     fragments = ~torch.isin(allowed, vocabulary.allowed_ids("ascii words"))
-    return Projection(tower.embeddings, allowed, settings.word_preference * fragments)
+    return Projection(tower.tables, allowed, settings.word_preference * fragments)
 
 
 def _until(moment: float, offers: Iterable[Offer]) -> Iterator[Offer]:
@@ -127,22 +128,29 @@ def _until(moment: float, offers: Iterable[Offer]) -> Iterator[Offer]:
 def _descend(frame: Frame, projection: Projection, settings: SearchSettings, notes: list[str]) -> Iterator[Offer]:
     """What each step tried. On a GPU steps are queued and read together, since every reading waits for the device.
 
-    Where the candidates do not fit the memory, half of them go on, and a note says so.
+    How many, follows the time that the last ones took, so that nobody waits long for what is read. Where the candidates
+    do not fit the memory, half of them go on, and a note says so.
     """
-    tower = frame.tower
+    tower, most = frame.tower, MOST_UNREAD if frame.tower.queued else 1
     start = projection.random_ids((settings.candidates, settings.tokens), torch.Generator().manual_seed(settings.seed))
     draws = torch.Generator(tower.device).manual_seed(settings.seed)
-    read_every = 1 if tower.device.type == "cpu" else READ_EVERY
-    descent = Descent(frame, projection, tower.embed(start), settings, draws, read_every)
-    advance, done = tower.accelerated(descent.step, draws), 0
+    descent = Descent(frame, projection, tower.embed(start), settings, draws, most)
+    advance, done, steps = tower.accelerated(descent.step, draws), 0, 1
     while done < settings.steps:
-        steps = min(read_every, settings.steps - done)
+        began = time.monotonic()
         if _fits(advance, steps):
-            yield from zip(*(kept[:steps].tolist() for kept in (descent.ids, *descent.judged)))
+            offers = descent.last(steps)
             done += steps
+            steps = min(most, settings.steps - done, _unread((time.monotonic() - began) / steps))
+            yield from offers
             continue
         descent = _halved(descent, notes)
         advance = tower.accelerated(descent.step, draws)
+
+
+def _unread(seconds_per_step: float) -> int:
+    """How many steps may go unread together."""
+    return max(1, int(UNREAD_SECONDS / max(seconds_per_step, 1e-9)))
 
 
 def _fits(advance: Callable[[], None], steps: int) -> bool:

@@ -17,6 +17,8 @@ from .tower import MAX_PROMPT_TOKENS
 from .windows import window_note
 
 STYLE_BATCH = 4
+SEPARATOR = ", "
+RATIO = 0.3
 
 
 def invert(
@@ -63,6 +65,7 @@ def distill(
         if not 0 < ratio < 1:
             raise PezError(f"ratio is {ratio}; choose a share of the prompt between 0 and 1, such as 0.3.")
         settings = replace(settings, tokens=max(1, round(ratio * len(tokens))))
+    encoder.bring()
     windows = [tokens[start : start + MAX_PROMPT_TOKENS] for start in range(0, len(tokens), MAX_PROMPT_TOKENS)]
     return _searched("distill", encoder, Match(encoder.tower.encode_ids(windows)), settings, on_step)
 
@@ -81,7 +84,7 @@ def negative(
     return _searched("negative", encoder, _attract(avoid, keep, settings.batch), settings, on_step)
 
 
-def concat(encoder: Encoder, prompts: Sequence[str], separator: str = " ") -> HardPrompt:
+def concat(encoder: Encoder, prompts: Sequence[str], separator: str = SEPARATOR) -> HardPrompt:
     """Prompts put together (section 4, Prompt Concatenation); the similarity is the mean one to each of them.
 
     Raises PezError for fewer than two prompts or an empty one.
@@ -91,6 +94,7 @@ def concat(encoder: Encoder, prompts: Sequence[str], separator: str = " ") -> Ha
     if not all(prompt.strip() for prompt in prompts):
         raise PezError("prompts to concatenate include an empty one; write something in it or leave it out.")
     text = separator.join(prompt.strip() for prompt in prompts)
+    encoder.bring()
     parts = encoder.tower.encode_ids([encoder.vocabulary.encode(prompt) for prompt in prompts])
     return _scored("concat", encoder, text, Match(parts))
 
@@ -113,6 +117,7 @@ def _attract(targets: Tensor, avoid: Tensor | None, batch: int | None) -> Object
 def _searched(
     task: str, encoder: Encoder, objective: Objective, settings: SearchSettings, on_step: OnStep | None
 ) -> HardPrompt:
+    encoder.bring()
     found = search(encoder.tower, encoder.vocabulary, objective, settings, on_step)
     pieces = contributions(encoder, found.tokens, objective)
     return HardPrompt(
@@ -121,6 +126,7 @@ def _searched(
 
 
 def _scored(task: str, encoder: Encoder, text: str, objective: Objective) -> HardPrompt:
+    encoder.bring()
     tokens = tuple(encoder.vocabulary.encode(text))
     similarity = objective.similarity(encoder.tower.encode_ids([tokens])).item()
     note = window_note(encoder.vocabulary, tokens)

@@ -29,8 +29,13 @@ class TextTower(ABC):
 
     @property
     @abstractmethod
-    def embeddings(self) -> Tensor:
-        """The token embedding table (V, D), the encoder's own memory where it can be."""
+    def tables(self) -> Sequence[Tensor]:
+        """The token embedding table (V, D) of each tower, the encoder's own memory where it can be."""
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """How many numbers D an embedding has; those of all tables together."""
 
     @abstractmethod
     def remember(self, ids: Sequence[int]) -> Remembered:
@@ -46,11 +51,16 @@ class TextTower(ABC):
 
     @property
     def device(self) -> torch.device:
-        return self.embeddings.device
+        return self.tables[0].device
+
+    @property
+    def queued(self) -> bool:
+        """Whether work is only queued when it is asked for, as on a GPU, so that reading a result waits for it."""
+        return self.device.type != "cpu"
 
     def embed(self, ids: Tensor) -> Tensor:
-        """Token embeddings (…, D), fp32, of ids (…)."""
-        return self.embeddings[ids].float()
+        """Token embeddings (…, D), fp32, of ids (…); those of several tables side by side."""
+        return torch.cat([table[ids].float() for table in self.tables], -1)
 
     def accelerated(self, step: Callable[[], None], generator: torch.Generator) -> Callable[[], None]:
         """`step`, which drives this tower and draws from `generator`, in the fastest form that the tower can run."""
@@ -73,10 +83,15 @@ class CausalTower(TextTower):
     """
 
     blocks: Sequence[Block]
+    pad_id: int
 
     @abstractmethod
     def place(self, embedded: Tensor, first: int) -> Tensor:
         """States (B, L, D) that enter the blocks: embeddings with their positions, from `first` on."""
+
+    @abstractmethod
+    def final_norm(self, states: Tensor) -> Tensor:
+        """Normalised states (…, D)."""
 
     @abstractmethod
     def read(self, pooled: Tensor) -> Tensor:
@@ -107,11 +122,21 @@ class OpenClipTower(CausalTower):
         self.name, self.start_id, self.end_id = name, start_id, end_id
         self._text: Any = text.requires_grad_(False).eval()
         self.blocks = [_open_clip_block(layer) for layer in layers]
+        self.pad_id = getattr(text, "pad_id", 0)
+
+    @property
+    def tables(self) -> Sequence[Tensor]:
+        return [self.embeddings]
 
     @property
     def embeddings(self) -> Tensor:
+        """The token embedding table (V, D), the model's own memory."""
         table: Tensor = self._text.token_embedding.weight
         return table
+
+    @property
+    def width(self) -> int:
+        return self.embeddings.shape[1]
 
     def accelerated(self, step: Callable[[], None], generator: torch.Generator) -> Callable[[], None]:
         return CapturedStep(step, generator) if self.device.type == "cuda" else step
@@ -121,8 +146,12 @@ class OpenClipTower(CausalTower):
         states: Tensor = (embedded + positions).to(self._text.transformer.get_cast_dtype())
         return states
 
+    def final_norm(self, states: Tensor) -> Tensor:
+        normed: Tensor = self._text.ln_final(states)
+        return normed
+
     def read(self, pooled: Tensor) -> Tensor:
-        pooled, projection = self._text.ln_final(pooled), self._text.text_projection
+        pooled, projection = self.final_norm(pooled), self._text.text_projection
         if projection is None:
             return pooled
         features: Tensor = projection(pooled) if isinstance(projection, nn.Module) else pooled @ projection

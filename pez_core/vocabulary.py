@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 Encode = Callable[[str], list[int]]
 TOKEN_FILTERS = ("ascii words", "printable", "all")
-PROMPT_SYNTAX = frozenset("()\\")
+PROMPT_SYNTAX = frozenset("(){}|/*\\")
+EMBEDDING = re.compile(r"embedding:", re.IGNORECASE)
+SHORTEST_INFLECTED = 3
 
 
 class Vocabulary(ABC):
@@ -50,9 +52,9 @@ class Vocabulary(ABC):
         """Ids that a search may use, ascending, shape (A,), int64.
 
         `all` is every id but start and end; `printable` leaves out control characters and broken UTF-8; `ascii words`
-        keeps whole words of the letters a to z. No filter admits ComfyUI's prompt syntax, the characters `(`, `)` and
-        the backslash. Ids whose text is in `blocklist` are left out, whatever their case; `is_blocked` finds the
-        phrases that several ids spell together.
+        keeps whole words of the letters a to z. No filter admits the characters of ComfyUI's prompt syntax: of weights
+        and their escapes, of dynamic prompts, and of comments. Ids whose text is in `blocklist` are left out, as
+        `blocked_phrases` reads it, which also finds the phrases that several ids spell together.
 
         Raises PezError for an unknown filter and when nothing is left.
         """
@@ -113,10 +115,30 @@ def clip_tokenizer() -> SimpleTokenizer:
 
 
 def blocked_phrases(blocklist: Sequence[str]) -> re.Pattern[str]:
-    """A pattern that finds any phrase of `blocklist` as whole words, in any case and with any white space between."""
-    phrases = [r"\s+".join(map(re.escape, phrase.split())) for phrase in blocklist if phrase.strip()]
+    """A pattern that finds any phrase of `blocklist` as whole words, in any case and with any white space between.
+
+    A last word of three letters or more is found in the plural and with 's too: "shark" blocks "sharks", "berry"
+    "berries", but neither blocks "sharkskin". (The reference code blocks whatever contains a blocked word.)
+    """
+    phrases = [
+        r"\s+".join([*map(re.escape, first), _inflected(last)])
+        for *first, last in (phrase.split() for phrase in blocklist if phrase.strip())
+    ]
     either = "|".join(sorted(phrases, key=len, reverse=True))
     return re.compile(rf"(?<!\w)(?:{either})(?!\w)" if phrases else r"(?!)", re.IGNORECASE)
+
+
+def _inflected(word: str) -> str:
+    if len(word) < SHORTEST_INFLECTED or not word[-1].isalpha():
+        return re.escape(word)
+    if word[-1] in "yY" and word[-2] not in "aeiouAEIOU":
+        return rf"{re.escape(word[:-1])}(?:y(?:\s?'\s?s)?|ies)"
+    return rf"{re.escape(word)}(?:(?:\s?'\s?)?s|es)?"
+
+
+def spells_syntax(text: str) -> bool:
+    """Whether ComfyUI reads a part of `text` as something else than words: weights, choices, comments, embeddings."""
+    return bool(PROMPT_SYNTAX & set(text) or EMBEDDING.search(text))
 
 
 @cache

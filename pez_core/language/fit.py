@@ -195,7 +195,7 @@ def _pool(train: Examples, settings: FitSettings) -> Examples:
 def _parts(task: Task, train: Examples, settings: FitSettings) -> Parts:
     model = task.model
     allowed = model.vocabulary.allowed_ids(settings.token_filter, settings.blocklist)
-    projection = Projection(model.embeddings, allowed)
+    projection = Projection([model.embeddings], allowed)
     generator = torch.Generator().manual_seed(settings.seed)
     start = _start(projection.allowed, settings, generator)
     rows = task.rows(train)

@@ -21,7 +21,7 @@ WITHOUT_TIES = ((6, 1), (7, 0))
 
 def ours(encoder, target, settings):
     frame = Frame(encoder.tower, encoder.vocabulary, Match(target), settings)
-    projection = Projection(encoder.tower.embeddings, encoder.vocabulary.allowed_ids("all"))
+    projection = Projection(encoder.tower.tables, encoder.vocabulary.allowed_ids("all"))
     generator = torch.Generator().manual_seed(settings.seed)
     start = projection.random_ids((1, settings.tokens), generator)
     descent = Descent(frame, projection, encoder.tower.embed(start), settings, generator, STEPS)

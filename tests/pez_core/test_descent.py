@@ -17,7 +17,7 @@ SETTINGS = SearchSettings(tokens=5, candidates=3, batch=2)
 def made(encoder, targets, kept_steps=4, settings=SETTINGS):
     device = encoder.tower.device
     frame = Frame(encoder.tower, encoder.vocabulary, Match(targets, settings.batch), settings)
-    projection = Projection(encoder.tower.embeddings, encoder.vocabulary.allowed_ids())
+    projection = Projection(encoder.tower.tables, encoder.vocabulary.allowed_ids())
     start = projection.random_ids((3, 5), torch.Generator().manual_seed(0))
     draws = torch.Generator(device).manual_seed(0)
     return Descent(frame, projection, encoder.tower.embed(start), settings, draws, kept_steps), draws

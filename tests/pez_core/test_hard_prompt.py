@@ -1,15 +1,16 @@
 """HardPrompt and SearchSettings: what is refused, and JSON there and back."""
 
 import json
+import math
 
 import pytest
 
 from pez_core import HardPrompt, PezError, SearchSettings
 
 
-def test_the_defaults_are_the_published_ones():
+def test_the_rates_are_the_published_ones():
     settings = SearchSettings()
-    assert (settings.tokens, settings.learning_rate, settings.weight_decay) == (16, 0.1, 0.1)
+    assert (settings.learning_rate, settings.weight_decay) == (0.1, 0.1)
 
 
 @pytest.mark.parametrize("tokens", [-1, 0, 76])
@@ -22,6 +23,24 @@ def test_prompt_lengths_outside_the_context_are_refused(tokens):
 def test_other_settings_must_be_positive(name):
     with pytest.raises(PezError, match=name.replace("_", " ")):
         SearchSettings(**{name: 0})
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("learning_rate", (-1.0, 0.0, math.nan, math.inf)),
+        ("weight_decay", (-1.0, math.nan, math.inf)),
+        ("refinement", (-0.1, math.nan, math.inf, 1e9)),
+        ("word_preference", (-0.1, math.nan, math.inf)),
+        ("time_budget", (-1.0, 0.0, math.nan, math.inf)),
+        ("seed", (-1, 2**64)),
+    ],
+)
+def test_values_that_no_search_can_use_are_refused(name, values):
+    for value in values:
+        with pytest.raises(PezError, match=rf"^{name.replace('_', ' ')} is .*; choose .*\.$"):
+            SearchSettings(**{name: value})
+    SearchSettings(seed=2**64 - 1, weight_decay=0.0, refinement=0.0)
 
 
 def test_json_gives_the_result_back():

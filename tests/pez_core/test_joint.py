@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 
 from pez_core import Encoder, SearchSettings, invert
 from pez_core.joint import JointTower, side_by_side
 from pez_core.objectives import Match, unit
+from pez_core.projection import Projection
 from pez_core.search import search
 from pez_core.tower import OpenClipTower
 
@@ -37,9 +39,30 @@ def test_a_product_of_features_is_the_mean_similarity_of_the_towers(encoder, oth
 
 
 def test_the_iterate_lives_in_both_embedding_spaces_and_projects_to_one_token(encoder, other, joint):
-    assert joint.embeddings.shape == (49408, encoder.tower.embeddings.shape[1] + 64)
+    assert [table.shape for table in joint.tables] == [(49408, encoder.tower.width), (49408, 64)]
+    assert joint.width == encoder.tower.width + 64
     ids = torch.tensor([[320, 1125]])
     assert torch.equal(joint.embed(ids), torch.cat([encoder.tower.embed(ids), other.embed(ids)], -1))
+
+
+def test_the_nearest_token_does_not_depend_on_the_sizes_of_the_tables(encoder, other):
+    """Whatever one table is multiplied by, each tower has the same say in what a point is nearest to."""
+    tables = [encoder.tower.embeddings, other.embeddings]
+    generator = torch.Generator().manual_seed(4)
+    one, two = (torch.randn(2, 9, table.shape[1], generator=generator) for table in tables)
+    allowed = encoder.vocabulary.allowed_ids()
+    cosines = [F.normalize(v, dim=-1) @ F.normalize(t[allowed], dim=-1).T for v, t in zip((one, two), tables)]
+    expected = allowed[sum(cosines).argmax(-1)]
+    for factor in (0.01, 1.0, 100.0):
+        projection = Projection([tables[0], factor * tables[1]], allowed)
+        assert torch.equal(projection(torch.cat([one, factor * two], -1)), expected)
+
+
+def test_gradients_weigh_tokens_by_both_tables(encoder, other, joint):
+    projection = Projection(joint.tables, encoder.vocabulary.allowed_ids())
+    vectors = torch.randn(3, joint.width, generator=torch.Generator().manual_seed(5))
+    both = torch.cat([table[projection.preferred] for table in joint.tables], 1)
+    assert torch.allclose(projection.products(vectors), vectors @ both.T, atol=1e-3)
 
 
 def test_a_remembered_start_changes_nothing(joint):

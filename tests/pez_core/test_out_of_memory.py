@@ -22,7 +22,8 @@ class Cramped(TextTower):
         self.name, self.start_id, self.end_id = tower.name, tower.start_id, tower.end_id
         self._tower, self._room, self._left = tower, room, shrinks_at
 
-    embeddings = property(lambda self: self._tower.embeddings)
+    tables = property(lambda self: self._tower.tables)
+    width = property(lambda self: self._tower.width)
 
     def remember(self, ids):
         return self._tower.remember(ids)

@@ -17,6 +17,21 @@ def test_every_mode_of_file_opens(tmp_path):
         assert as_rgb(picture).shape == (3, 5, 3)
 
 
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_sixteen_bit_greys_keep_their_shades(tmp_path, suffix):
+    shades = np.array([[0, 2**15, 2**16 - 1]], dtype=np.uint16)
+    path = tmp_path / f"grey.{suffix}"
+    Image.fromarray(shades).save(path)
+    (picture,) = open_pictures([path])
+    assert torch.allclose(as_rgb(picture)[0, :, 0], torch.tensor([0.0, 0.5, 1.0]), atol=1e-4)
+
+
+def test_float_greys_are_from_0_to_1(tmp_path):
+    Image.fromarray(np.array([[0.0, 0.25, 1.0]], dtype=np.float32)).save(tmp_path / "grey.tiff")
+    (picture,) = open_pictures([tmp_path / "grey.tiff"])
+    assert torch.equal(as_rgb(picture)[0, :, 0], torch.tensor([0.0, 0.25, 1.0]))
+
+
 def test_transparency_lies_on_white_and_grey_fills_all_channels():
     clear = torch.zeros(2, 2, 4)
     assert torch.equal(as_rgb(clear), torch.ones(2, 2, 3))

@@ -39,7 +39,7 @@ class Incumbent:
 
 
 def run(incumbent, rounds, accepts=True):
-    projection, seen = Projection(TABLE, ALLOWED), []
+    projection, seen = Projection([TABLE], ALLOWED), []
     for offer in refine(Linear(), projection, incumbent, rounds, torch.Generator().manual_seed(0)):
         seen.append(offer)
         if accepts:

@@ -28,7 +28,7 @@ def test_it_follows_algorithm_1_written_out_plainly(encoder, target, monkeypatch
     """Gradient at the projection, AdamW step on the iterate, all 77 positions: the same ids at each step."""
     settings = replace(QUICK, candidates=1, refinement=0, token_filter="all")
     tower, allowed = encoder.tower, encoder.vocabulary.allowed_ids("all")
-    start = Projection(tower.embeddings, allowed).random_ids((1, 6), torch.Generator().manual_seed(5))
+    start = Projection(tower.tables, allowed).random_ids((1, 6), torch.Generator().manual_seed(5))
     prompt = tower.embeddings[start].clone().requires_grad_(True)
     optimiser = torch.optim.AdamW([prompt], lr=0.1, weight_decay=0.1)
     table = tower.embeddings[allowed]

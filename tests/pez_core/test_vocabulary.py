@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pez_core import PezError
-from pez_core.vocabulary import PROMPT_SYNTAX, TOKEN_FILTERS, ClipVocabulary, blocked_phrases
+from pez_core.vocabulary import PROMPT_SYNTAX, TOKEN_FILTERS, ClipVocabulary, blocked_phrases, spells_syntax
 
 vocabulary = ClipVocabulary()
 
@@ -60,7 +60,32 @@ def test_blocked_phrases_are_found_across_words_but_not_inside_them():
     pattern = blocked_phrases(["ice cream", "red"])
     assert pattern.search("an Ice  Cream cone") and pattern.search("RED wine")
     assert not pattern.search("nice creams") and not pattern.search("hundreds")
+    assert not pattern.search("ice creamy") and not pattern.search("reddish")
     assert not blocked_phrases([" "]).search("anything")
+
+
+@pytest.mark.parametrize(
+    ("word", "found", "left"),
+    [
+        ("shark", ("sharks", "Shark's", "shark 's", "shark ' s"), ("sharkskin", "sharked")),
+        ("fox", ("foxes",), ("foxy",)),
+        ("berry", ("berries", "berry's"), ("berrylike", "berr")),
+        ("toy", ("toys",), ("toies",)),
+        ("ha", ("ha",), ("has", "haes")),
+        ("3d", ("3d",), ("3ds",)),
+        ("c++", ("c++",), ("c++s",)),
+    ],
+)
+def test_a_blocked_word_blocks_its_plural_and_possessive(word, found, left):
+    pattern = blocked_phrases([word])
+    assert pattern.search(word) and all(pattern.search(f"one {form} here") for form in found)
+    assert not any(pattern.search(f"one {form} here") for form in left)
+
+
+def test_embeddings_weights_choices_and_comments_are_syntax():
+    for text in ("(red:1.2)", "{a|b}", "/* red", "// red", "a\\", "embedding:bad", "red Embedding:x"):
+        assert spells_syntax(text)
+    assert not spells_syntax("embedding of red: 1.2, [blue] <green>")
 
 
 def test_an_unknown_filter_is_refused():
