@@ -98,7 +98,7 @@ class ClassificationPrompt(io.ComfyNode):
         settings = language.FitSettings(method=method, tokens=prompt_length, steps=steps, fluency=fluency, seed=seed)
         tell = telling(cls.hidden, "accuracy", steps)
         with differentiable():
-            task = language.Task(language_model, language.Template(template), words)
+            task = language.Task(language_model.brought(), language.Template(template), words)
             found = language.fit(
                 task, train, validation, settings, on_step=lambda now: tell(now.step, now.accuracy, now.text)
             )

@@ -32,6 +32,7 @@ class ComfyTower(CausalTower):
     ) -> None:
         self.name = name
         self.start_id, self.end_id = model.special_tokens["start"], model.special_tokens["end"]
+        self.pad_id = model.special_tokens["pad"]
         self._device = device
         self._transformer = model.transformer
         self._text = model.transformer.text_model
@@ -44,12 +45,17 @@ class ComfyTower(CausalTower):
         return self._device
 
     @property
-    def embeddings(self) -> Tensor:
+    def tables(self) -> Sequence[Tensor]:
         layer = self._text.embeddings.token_embedding
         table: Tensor = layer.weight
         if getattr(layer, "weight_function", ()):  # patched as it is read, as on low memory
-            return self.embed(torch.arange(len(table), device=table.device))
-        return table.to(self._device)
+            return [self.embed(torch.arange(len(table), device=table.device))]
+        return [table.to(self._device)]
+
+    @property
+    def width(self) -> int:
+        width: int = self._text.embeddings.token_embedding.weight.shape[1]
+        return width
 
     def embed(self, ids: Tensor) -> Tensor:
         embedded: Tensor = self._text.embeddings.token_embedding(ids, out_dtype=torch.float32)
@@ -82,7 +88,7 @@ def conditioning_tower(tower: ComfyTower, model: Any, layer_idx: int | None) -> 
     last = default == "last"
     layers = count if last else default_idx % count + 1
     normed = last or model.layer_norm_hidden_state
-    return ConditioningTower(tower, layers, tower.final_norm if normed else None, model.special_tokens["pad"])
+    return ConditioningTower(tower, layers, normed)
 
 
 def _block(layer: Any) -> Block:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from comfy_execution.graph import ExecutionBlocker
 from torch import Tensor
 
-from ..pez_core import Encoder, PezError
+from ..pez_core import Encoder, PezError, conditioning_encoder
+from ..pez_core.conditioning import CONDITIONING, POOLED
 from ..pez_core.joint import JointTower, side_by_side
 from ..pez_core.objectives import unit
 from ..pez_core.tower import TextTower
@@ -19,7 +21,6 @@ from .clip_tower import ComfyTower, conditioning_tower
 from .text_projection import NO_FILE, is_missing, read_projection
 
 TOKENIZER_KEYS = {"clip_g": "g", "clip_h": "h", "clip_l": "l"}
-POOLED, CONDITIONING = "pooled", "conditioning"
 MISSING_CLIP = "clip is not connected; connect a CLIP, or an encoder from Load PEZ Encoder."
 
 
@@ -27,6 +28,9 @@ def picture_encoder(
     clip: Any, visions: Sequence[Any], encoder: Encoder | None, projection_file: str | None, hidden: Any
 ) -> Encoder:
     """The connected PEZ_ENCODER, else the towers of `clip` that belong to the vision models: both together for SDXL.
+
+    The CLIP is not loaded here but when its text is first read: the vision models are loaded before that, and may evict
+    it.
 
     Raises PezError when something is not connected, the widths do not match, or a text projection is missing.
     """
@@ -41,13 +45,12 @@ def picture_encoder(
     names = [_matching(models, vision) for vision in visions]
     if len(set(names)) < len(names):
         raise PezError(f"clip_vision and clip_vision_2 both belong to {names[0]}; leave one of them out.")
-    clip.load_model()
     towers = [_projected(clip, name, models[name], projection_file, hidden, len(names) == 1) for name in names]
 
     def image_features(pictures: Sequence[Tensor]) -> Tensor:
         return side_by_side([unit(_image_features(vision, pictures)) for vision in visions])
 
-    return Encoder(_together(towers), _vocabulary(clip, names[0]), image_features)
+    return Encoder(_together(towers), _vocabulary(clip, names[0]), image_features, partial(_bring, clip))
 
 
 def text_encoder(clip: Any, encoder: Encoder | None, hidden: Any, mode: str = POOLED) -> Encoder:
@@ -56,20 +59,24 @@ def text_encoder(clip: Any, encoder: Encoder | None, hidden: Any, mode: str = PO
     Text is compared with text, so a tower whose text projection is missing is used without it.
     """
     if encoder is not None:
-        if mode == CONDITIONING:
-            raise PezError("mode conditioning needs the states of a clip; disconnect the encoder, or choose pooled.")
-        return encoder
+        return conditioning_encoder(encoder) if mode == CONDITIONING else encoder
     if clip is None:
         raise PezError(MISSING_CLIP)
     models = _clip_models(clip)
-    clip.load_model()
     device = clip.patcher.load_device
     towers: list[TextTower] = []
     for name, model in models.items():
         projected = not is_missing(_projection(model), hidden.prompt, hidden.unique_id)
         tower = ComfyTower(model, name, device, projected=projected)
         towers.append(tower if mode == POOLED else conditioning_tower(tower, model, clip.layer_idx))
-    return Encoder(_together(towers), _vocabulary(clip, next(iter(models))), _no_pictures)
+    return Encoder(_together(towers), _vocabulary(clip, next(iter(models))), _no_pictures, partial(_bring, clip))
+
+
+def _bring(clip: Any) -> None:
+    """Load the CLIP, and see that the weights are those that its LoRAs make."""
+    clip.load_model()
+    if clip.patcher.model.current_weight_patches_uuid != clip.patcher.patches_uuid:
+        raise PezError("clip has other weights than its LoRAs make, since another model took its place; run it again.")
 
 
 def _projected(clip: Any, name: str, model: Any, projection_file: str | None, hidden: Any, alone: bool) -> ComfyTower:

@@ -26,6 +26,7 @@ class ImageToHardPrompt(io.ComfyNode):
                 sockets.length_input(),
                 *sockets.search_inputs(),
                 *sockets.model_inputs(),
+                sockets.avoid_input(),
             ],
             outputs=[*sockets.outputs(), sockets.curve_output()],
             hidden=[io.Hidden.prompt, io.Hidden.unique_id],
@@ -36,10 +37,12 @@ class ImageToHardPrompt(io.ComfyNode):
     def execute(
         cls, image, prompt_length, steps, seed, candidates,
         clip=None, clip_vision=None, clip_vision_2=None, encoder=None, settings=None, projection_file=None,
+        avoid=None,
     ) -> io.NodeOutput:  # fmt: skip
         search = merged(settings, prompt_length, steps, seed, candidates)
         with differentiable():
             model = picture_encoder(clip, (clip_vision, clip_vision_2), encoder, projection_file, cls.hidden)
+            avoided = None if avoid is None else model.encode_images(list(avoid))
             on_step = report(search, cls.hidden)
-            found = tasks.invert(model, model.encode_images(list(image)), search, on_step=on_step)
+            found = tasks.invert(model, model.encode_images(list(image)), search, avoided, on_step)
         return results.output(found, clip, results.curve(found))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import comfy.model_management
 from comfy_api.latest import io
 
 from ..pez_core import PezError, load_encoder
 from ..pez_core.encoder import EMBEDDED
 from . import sockets
+from .managed import managed_encoder
 from .running import differentiable
 from .text_projection import NO_FILE, chosen_file, projection_choices
 
@@ -52,4 +52,4 @@ class LoadEncoder(io.ComfyNode):
         if file != NO_FILE:
             path = chosen_file("file", file)
         with differentiable():
-            return io.NodeOutput(load_encoder(model.strip(), path, comfy.model_management.get_torch_device()))
+            return io.NodeOutput(managed_encoder(load_encoder(model.strip(), path)))

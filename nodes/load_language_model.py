@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import comfy.model_management
 import folder_paths
 from comfy_api.latest import io
 
@@ -61,8 +60,9 @@ class LoadLanguageModel(io.ComfyNode):
     @classmethod
     def execute(cls, model) -> io.NodeOutput:
         from ..pez_core.language import load_language_model
+        from .managed import managed_language_model
 
         if model == MISSING:
             raise PezError("model folder models/LLM is empty; put a language model in safetensors or GGUF there.")
         with differentiable():
-            return io.NodeOutput(load_language_model(_root() / model, comfy.model_management.get_torch_device()))
+            return io.NodeOutput(managed_language_model(load_language_model(_root() / model)))

@@ -23,7 +23,7 @@ class NegativePrompt(io.ComfyNode):
             description="Finds a negative prompt: words for pictures to avoid, which do not fit the pictures to keep.",
             inputs=[
                 io.Image.Input("avoid", tooltip="Pictures that show what you do not want."),
-                sockets.length_input(8),
+                sockets.length_input(),
                 *sockets.search_inputs(),
                 io.Image.Input("keep", optional=True, tooltip="Pictures that the negative prompt must not describe."),
                 *sockets.model_inputs(),

@@ -31,7 +31,7 @@ class PromptConcat(io.ComfyNode):
             description="Joins 2 to 8 prompts; similarity is the mean one of the whole to each part.",
             inputs=[
                 *prompts[:2],
-                io.String.Input("separator", default=", ", tooltip="What stands between two prompts."),
+                io.String.Input("separator", default=tasks.SEPARATOR, tooltip="What stands between two prompts."),
                 *prompts[2:],
                 sockets.clip_input(),
                 sockets.encoder_input(),

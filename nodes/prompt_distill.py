@@ -5,9 +5,10 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..pez_core import tasks
+from ..pez_core.conditioning import MODES, POOLED
 from ..pez_core.tower import MAX_PROMPT_TOKENS
 from . import results, sockets
-from .encoders import CONDITIONING, POOLED, text_encoder
+from .encoders import text_encoder
 from .running import differentiable, merged, report
 
 
@@ -26,7 +27,7 @@ class PromptDistill(io.ComfyNode):
                 io.String.Input("text", multiline=True, dynamic_prompts=True, tooltip="The prompt to shorten."),
                 io.Float.Input(
                     "ratio",
-                    default=0.3,
+                    default=tasks.RATIO,
                     min=0.05,
                     max=0.95,
                     step=0.05,
@@ -42,7 +43,7 @@ class PromptDistill(io.ComfyNode):
                 *sockets.search_inputs(),
                 io.Combo.Input(
                     "mode",
-                    options=[POOLED, CONDITIONING],
+                    options=list(MODES),
                     default=POOLED,
                     optional=True,
                     tooltip="What is to stay the same: the pooled feature, or the token states that samplers see.",

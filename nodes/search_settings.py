@@ -52,6 +52,10 @@ class SearchSettingsNode(io.ComfyNode):
                     round=0.001,
                     tooltip="Where the filter admits fragments of words: how much nearer than a word one must be.",
                 ),
+                io.Int.Input(
+                    "batch", default=0, optional=True, min=0, max=4096,
+                    tooltip="Pictures drawn for each step; 0 for all of them, and for four of them in Style Extract.",
+                ),
             ],
             outputs=[sockets.PezSettings.Output("settings", display_name="settings", tooltip="For the PEZ nodes.")],
         )  # fmt: skip
@@ -60,6 +64,7 @@ class SearchSettingsNode(io.ComfyNode):
     def execute(
         cls, learning_rate, weight_decay, token_filter, blocklist, prefix, suffix, time_budget,
         refinement=SearchSettings.refinement, word_preference=SearchSettings.word_preference,
+        batch=0,
     ) -> io.NodeOutput:  # fmt: skip
         phrases = (phrase.strip() for line in blocklist.splitlines() for phrase in line.split(","))
         return io.NodeOutput(
@@ -73,5 +78,6 @@ class SearchSettingsNode(io.ComfyNode):
                 prefix=prefix,
                 suffix=suffix,
                 time_budget=time_budget or None,
+                batch=batch or None,
             )
         )

@@ -6,6 +6,7 @@ from dataclasses import fields
 
 from comfy_api.latest import io
 
+from ..pez_core import SearchSettings
 from ..pez_core.tower import MAX_PROMPT_TOKENS
 from .text_projection import projection_choices
 
@@ -21,13 +22,13 @@ def searched_as(*names: str) -> dict[str, list[str]]:
     return {"search_aliases": list(names)} if known else {}
 
 
-def length_input(default: int = 16) -> io.Int.Input:
+def length_input() -> io.Int.Input:
     return io.Int.Input(
         "prompt_length",
-        default=default,
+        default=SearchSettings.tokens,
         min=1,
         max=MAX_PROMPT_TOKENS,
-        tooltip="How many tokens the learned prompt may have. 8 to 16 transfer best to other models.",
+        tooltip="How many tokens the learned prompt may have. Short ones are easier to read and to reuse.",
     )
 
 
@@ -35,14 +36,14 @@ def search_inputs() -> list[io.Input]:
     return [
         io.Int.Input(
             "steps",
-            default=1000,
+            default=SearchSettings.steps,
             min=1,
             max=100_000,
             tooltip="Optimisation steps. More find better words and take longer; the paper uses 3000.",
         ),
         io.Int.Input(
             "seed",
-            default=0,
+            default=SearchSettings.seed,
             min=0,
             max=0xFFFFFFFFFFFFFFFF,
             control_after_generate=True,
@@ -50,12 +51,16 @@ def search_inputs() -> list[io.Input]:
         ),
         io.Int.Input(
             "candidates",
-            default=4,
+            default=SearchSettings.candidates,
             min=1,
             max=64,
             tooltip="Searches that run side by side; the best one wins. More take more memory.",
         ),
     ]
+
+
+def avoid_input() -> io.Input:
+    return io.Image.Input("avoid", optional=True, tooltip="Pictures that the words must not describe.")
 
 
 def clip_input() -> io.Clip.Input:

@@ -33,10 +33,11 @@ class StyleExtract(io.ComfyNode):
                     default="",
                     tooltip="What to draw in the style; it stands before the learned words in the conditioning.",
                 ),
-                sockets.length_input(8),
+                sockets.length_input(),
                 *sockets.search_inputs(),
                 *more,
                 *sockets.model_inputs(),
+                sockets.avoid_input(),
             ],
             outputs=[*sockets.outputs(), sockets.curve_output()],
             hidden=[io.Hidden.prompt, io.Hidden.unique_id],
@@ -47,6 +48,7 @@ class StyleExtract(io.ComfyNode):
     def execute(
         cls, images, subject, prompt_length, steps, seed, candidates, images_2=None, images_3=None, images_4=None,
         clip=None, clip_vision=None, clip_vision_2=None, encoder=None, settings=None, projection_file=None,
+        avoid=None,
     ) -> io.NodeOutput:  # fmt: skip
         search = merged(settings, prompt_length, steps, seed, candidates)
         pictures = [
@@ -54,8 +56,9 @@ class StyleExtract(io.ComfyNode):
         ]
         with differentiable():
             model = picture_encoder(clip, (clip_vision, clip_vision_2), encoder, projection_file, cls.hidden)
+            avoided = None if avoid is None else model.encode_images(list(avoid))
             on_step = report(search, cls.hidden)
-            found = tasks.style(model, model.encode_images(pictures), search, on_step=on_step)
+            found = tasks.style(model, model.encode_images(pictures), search, avoided, on_step)
         whole = f"{subject.strip()} {found.text}".strip()
         note = window_note(model.vocabulary, model.vocabulary.encode(whole))
         return results.output(found, clip, results.curve(found), whole=whole, notes=(note,) if note else ())

@@ -65,10 +65,13 @@ def gather(readings: Sequence[Reading], device: torch.device) -> Past:
 
 
 class Library:
-    """Readings by their ids. Each text is read once, and again only when it fell out for lack of room."""
+    """Readings by their ids. Each text is read once, and again only when it fell out for lack of room.
+
+    All together take `most_bytes` at most.
+    """
 
     def __init__(self, read: Callable[[Sequence[Ids]], list[Reading]], kept_bytes: int = KEPT_BYTES) -> None:
-        self._read, self._room = read, kept_bytes
+        self._read, self._room, self.most_bytes = read, kept_bytes, kept_bytes
         self._kept: OrderedDict[Ids, Reading] = OrderedDict()
 
     def __call__(self, texts: Sequence[Ids]) -> list[Reading]:
@@ -82,9 +85,14 @@ class Library:
             self._keep(text, found[text])
         return [found[text] for text in texts]
 
+    @property
+    def kept_bytes(self) -> int:
+        """How much is remembered now."""
+        return sum(reading.bytes for reading in self._kept.values())
+
     def forget(self) -> None:
         """Let go of all readings."""
-        self._room += sum(reading.bytes for reading in self._kept.values())
+        self._room += self.kept_bytes
         self._kept.clear()
 
     def _keep(self, text: Ids, reading: Reading) -> None:

@@ -16,7 +16,7 @@ import pytest
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from model_files import write_clip_l, write_sd15, write_vit_h, write_vit_l  # noqa: E402
+from model_files import write_clip_l, write_sd15, write_small_projection, write_vit_h, write_vit_l  # noqa: E402
 from server import REPOSITORY, Server, comfyui_path  # noqa: E402
 from tiny_language import make_examples  # noqa: E402
 
@@ -43,6 +43,7 @@ def _furnish(base: Path, checkout: Path) -> None:
     (base / "custom_nodes" / "probe").symlink_to(HERE / "probe")
     write_clip_l(base / "models/text_encoders/clip_l.safetensors")
     write_clip_l(base / "models/text_encoders/no_projection.safetensors", projection=False)
+    write_small_projection(base / "models/text_encoders/small_projection.safetensors")
     write_vit_l(base / "models/clip_vision/vit_l.safetensors")
     write_vit_h(base / "models/clip_vision/vit_h.safetensors")
     shapes = subprocess.run(

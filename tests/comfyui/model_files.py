@@ -39,6 +39,11 @@ def _clip_l() -> dict[str, tuple[int, ...]]:
     }
 
 
+def write_small_projection(path: Path) -> None:
+    """The text projection alone, for a CLIP-L of width 64."""
+    _write(path, {"text_projection.weight": (64, 64)}, seed=5)
+
+
 def write_vit_l(path: Path) -> None:
     """ViT-L/14's vision encoder, as `clip_vision_vit_l.safetensors`."""
     tensors = {

@@ -98,6 +98,26 @@ def test_the_weights_that_a_lora_patched_are_the_ones_that_count(server, low_mem
     assert abs(shown["probe_plain"][0] - reported) > 0.02, "the LoRA must matter"
 
 
+@pytest.mark.parametrize("lora", [False, True])
+def test_a_clip_that_the_vision_model_evicted_is_loaded_again_with_its_lora(server, lora):
+    """On short memory, encoding the pictures unloads the CLIP and takes its LoRA off."""
+    graph = invert("sd1", ["clip_l"], lora=lora, seed=31)
+    stays = {**graph, "text": show("pez", 0)}
+    expected = server.run(stays)["text"]
+    graph["vision_clip_l"]["inputs"]["evicts"] = True
+    graph["text"] = show("pez", 0)
+    assert check(server, graph, ["clip_l"]) == expected[0]
+
+
+def test_sdxl_takes_the_projection_of_clip_l_from_a_file_and_keeps_that_of_clip_g(server):
+    graph = invert("sdxl", ["clip_l", "clip_g"], bare=True)
+    with pytest.raises(RuntimeError, match="clip has no text_projection for clip_l"):
+        server.run(graph)
+    graph["pez"]["inputs"]["projection_file"] = "text_encoders/small_projection.safetensors"
+    graph["probe_clip_l"]["inputs"]["projection"] = "small_projection.safetensors"
+    check(server, graph, ["clip_l", "clip_g"])
+
+
 def test_weights_that_are_cast_as_needed_give_the_same_prompt(server):
     full, low = (invert("sdxl", ["clip_l", "clip_g"], low_memory=low) for low in (False, True))
     for graph in (full, low):

@@ -92,6 +92,18 @@ def test_without_memory_for_one_the_error_is_clear_and_the_models_are_still_usab
     assert shown_on_node(server, invert(seed=72))["text"]
 
 
+def test_an_encoder_of_ours_is_comfyuis_to_unload_and_comes_back(server):
+    def loaded(nonce: int, unload: bool) -> list[str]:
+        probe = node("ProbeLoaded", nonce=nonce, unload=unload, encoder=["encoder", 0])
+        return server.run({"encoder": EMBEDDED, "loaded": probe})["loaded"][0]
+
+    first = shown_on_node(server, invert(seed=73))
+    assert "CLIP" in loaded(1, False)
+    assert loaded(2, True) == []
+    assert shown_on_node(server, invert(seed=74))["text"] != first["text"]
+    assert "CLIP" in loaded(3, False)
+
+
 def test_prompts_queued_one_after_the_other_do_not_mix_their_clips(server):
     def graph(kind: str, tower: str, nonce: int) -> dict[str, Any]:
         sockets = {"clip": ["clip", 0], "clip_vision": ["vision", 0]}

@@ -49,6 +49,21 @@ def test_the_bare_template_is_no_better_than_chance(server):
     assert float(shown(server.run(classify(method="template")))["accuracy"]) < 0.7
 
 
+def test_a_language_model_and_what_it_remembers_are_comfyuis_to_unload(server):
+    def loaded(nonce: int, unload: bool) -> list[Any]:
+        inputs = {"nonce": nonce, "unload": unload, "language_model": ["model", 0]}
+        return server.run({"model": classify()["model"], "loaded": {"class_type": "ProbeLoaded", "inputs": inputs}})[
+            "loaded"
+        ]
+
+    found = shown(server.run(classify(steps=2, seed=7)))
+    kinds, remembered = loaded(1, False)
+    assert "GPT2LMHeadModel" in kinds and remembered > 0
+    assert loaded(2, True) == [[], 0]
+    assert found["prompt"] and shown(server.run(classify(steps=2, seed=8)))["prompt"]
+    assert "GPT2LMHeadModel" in loaded(3, False)[0]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -131,6 +131,33 @@ def test_distill_keeps_at_most_the_tokens_asked_for(server):
     assert int(server.run(graph)["tokens"][0]) <= 2
 
 
+def test_an_encoder_distills_by_its_token_states_too(server):
+    def graph(mode: str) -> dict[str, Any]:
+        pez = node(
+            "PEZPromptDistill", text="a red rocket above the sea", ratio=0.5, target_length=0, mode=mode,
+            encoder=["e", 0], **SEARCH,
+        )  # fmt: skip
+        return {"e": EMBEDDED, "pez": pez, "similarity": show("pez", 2)}
+
+    by_feature, by_states = (float(server.run(graph(mode))["similarity"][0]) for mode in ("pooled", "conditioning"))
+    assert 0 < by_feature < 1 and 0 < by_states < 1 and by_feature != by_states
+
+
+def test_pictures_to_avoid_turn_the_words_away(server):
+    def graph(kind: str, **avoid: Any) -> dict[str, Any]:
+        pictures = (
+            {"image": ["picture", 0]} if kind == "PEZImageToHardPrompt" else {"images": ["picture", 0], "subject": ""}
+        )
+        pez = node(kind, prompt_length=6, steps=60, seed=1, candidates=2, encoder=["encoder", 0], **pictures, **avoid)
+        score = node("PEZPromptScore", text=["pez", 0], image=["other", 0], encoder=["encoder", 0])
+        graph = {"encoder": EMBEDDED, "picture": PICTURE, "other": OTHER_PICTURE, "pez": pez, "score": score}
+        return graph | {"avoided": show("score", 0)}
+
+    for kind in ("PEZImageToHardPrompt", "PEZStyleExtract"):
+        alone, apart = server.run(graph(kind)), server.run(graph(kind, avoid=["other", 0]))
+        assert float(apart["avoided"][0]) < float(alone["avoided"][0])
+
+
 def test_distill_does_without_the_projection_but_pictures_do_not(server):
     text = "a castle on a hill above the sea"
     distill = node("PEZPromptDistill", text=text, ratio=0.5, target_length=0, clip=["clip", 0], **SEARCH)
@@ -279,21 +306,6 @@ def test_settings_reach_the_search(server):
                 "text": show("pez", 0),
             },
             "prompt to distill is empty",
-        ),
-        (
-            {
-                "e": EMBEDDED,
-                "pez": node(
-                    "PEZPromptDistill",
-                    text="a rocket",
-                    ratio=0.3,
-                    target_length=0,
-                    mode="conditioning",
-                    encoder=["e", 0],
-                    **SEARCH,
-                ),
-            },
-            "mode conditioning needs the states of a clip",
         ),
         (
             {"score": node("PEZPromptScore", text="a rocket", image=["picture", 0]), "picture": PICTURE},

@@ -96,6 +96,26 @@ class Picture:
         return (torch.full((batch, height, width, channels), value if value >= 0 else float("nan")),)
 
 
+class Loaded:
+    """The kinds of models that ComfyUI holds loaded; `unload` frees them all first, as short memory does."""
+
+    CATEGORY, FUNCTION, RETURN_TYPES, OUTPUT_NODE = "probe", "run", (), True
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        number = {"nonce": ("INT", {"default": 0}), "unload": ("BOOLEAN", {"default": False})}
+        models = {"encoder": ("PEZ_ENCODER",), "language_model": ("PEZ_LANGUAGE_MODEL",)}
+        return {"required": number, "optional": models}
+
+    def run(self, nonce, unload, encoder=None, language_model=None):
+        if unload:
+            comfy.model_management.unload_all_models()
+        models = [loaded.model.model for loaded in comfy.model_management.current_loaded_models]
+        kinds = [type(getattr(model, "module", model)).__name__ for model in models]
+        remembered = 0 if language_model is None else language_model.model.library.kept_bytes
+        return {"ui": {"text": [kinds, remembered]}}
+
+
 class Modules:
     """Which of the heavy libraries have been imported so far."""
 
@@ -115,4 +135,5 @@ NODES = {
     "ProbeCramped": Cramped,
     "ProbePicture": Picture,
     "ProbeModules": Modules,
+    "ProbeLoaded": Loaded,
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import comfy.clip_vision
+import comfy.model_management
 import comfy.sd
 import comfy.sd1_clip
 import comfy.sdxl_clip
@@ -14,7 +15,9 @@ import comfy.text_encoders.flux
 import comfy.text_encoders.pixart_t5
 import comfy.text_encoders.sd2_clip
 import comfy.text_encoders.sd3_clip
+import folder_paths
 import torch
+from safetensors.torch import load_file
 
 WIDTHS = {"clip_l": 64, "clip_g": 96, "clip_h": 80}
 T5 = {"d_ff": 64, "d_kv": 16, "d_model": 32, "num_heads": 2, "num_layers": 1}
@@ -45,7 +48,10 @@ LORA_KEY = "clip_l.transformer.text_model.encoder.layers.1.mlp.fc1.weight"
 
 
 class SmallClip:
-    """A CLIP of any make with seeded weights; `lora` patches it, `low_memory` leaves weights to be cast as needed."""
+    """A CLIP of any make with seeded weights.
+
+    `lora` patches it, `low_memory` leaves weights to be cast as needed, `bare` lacks CLIP-L's text projection.
+    """
 
     CATEGORY, FUNCTION, RETURN_TYPES = "probe", "run", ("CLIP",)
 
@@ -56,11 +62,15 @@ class SmallClip:
             "lora": ("BOOLEAN", {"default": False}),
             "low_memory": ("BOOLEAN", {"default": False}),
             "seed": ("INT", {"default": 0}),
+            "bare": ("BOOLEAN", {"default": False}),
         }
         return {"required": {"kind": (list(KINDS),)}, "optional": optional}
 
-    def run(self, kind, dtype="float32", lora=False, low_memory=False, seed=0):
+    def run(self, kind, dtype="float32", lora=False, low_memory=False, seed=0, bare=False):
         clip = _clip(kind, DTYPES.get(dtype, torch.float32), seed)
+        if bare:
+            with torch.no_grad():
+                clip.cond_stage_model.clip_l.transformer.text_projection.weight.zero_()
         if dtype == "quantised":
             clip = _quantised(kind, clip)
         if lora:
@@ -76,15 +86,18 @@ class SmallClip:
 
 
 class SmallVision:
-    """A CLIP_VISION whose features have the width of one of the towers."""
+    """A CLIP_VISION whose features have the width of one of the towers.
+
+    When it `evicts`, encoding a picture unloads all other models first, as short memory does.
+    """
 
     CATEGORY, FUNCTION, RETURN_TYPES = "probe", "run", ("CLIP_VISION",)
 
     @classmethod
     def INPUT_TYPES(cls):
-        return {"required": {"tower": (list(WIDTHS),)}}
+        return {"required": {"tower": (list(WIDTHS),)}, "optional": {"evicts": ("BOOLEAN", {"default": False})}}
 
-    def run(self, tower):
+    def run(self, tower, evicts=False):
         config = {
             "hidden_act": "quick_gelu", "hidden_size": 64, "image_size": 32, "intermediate_size": 128,
             "num_attention_heads": 2, "num_channels": 3, "num_hidden_layers": 2, "patch_size": 16,
@@ -95,6 +108,14 @@ class SmallVision:
             path.write_text(json.dumps(config))
             vision = comfy.clip_vision.ClipVisionModel(str(path))
         _fill(vision.model, 7)
+        if evicts:
+            encode = vision.encode_image
+
+            def encode_image(*arguments, **options):
+                comfy.model_management.unload_all_models()
+                return encode(*arguments, **options)
+
+            vision.encode_image = encode_image
         return (vision,)
 
 
@@ -108,16 +129,20 @@ class TowerSimilarity:
         inputs = {"clip": ("CLIP",), "image": ("IMAGE",), "text": ("STRING", {"forceInput": True})}
         return {
             "required": {**inputs, "clip_vision": ("CLIP_VISION",), "tower": (list(WIDTHS),)},
-            "optional": {"reported": ("FLOAT", {"forceInput": True})},
+            "optional": {"reported": ("FLOAT", {"forceInput": True}), "projection": ("STRING", {"default": ""})},
         }
 
-    def run(self, clip, image, text, clip_vision, tower, reported=0.0):
+    def run(self, clip, image, text, clip_vision, tower, reported=0.0, projection=""):
         clip.load_model()
         model, tokens = getattr(clip.cond_stage_model, tower), clip.tokenize(text)
         model.reset_clip_options()
         model.set_clip_options({"projected_pooled": False})
         _, pooled = model.encode_token_weights(tokens[tower.removeprefix("clip_")])
-        projected = model.transformer.text_projection(pooled.float())
+        if projection:
+            weight = load_file(folder_paths.get_full_path("text_encoders", projection))["text_projection.weight"]
+            projected = pooled.float() @ weight.float().T
+        else:
+            projected = model.transformer.text_projection(pooled.float())
         seen = clip_vision.encode_image(image).image_embeds
         similarity = torch.nn.functional.cosine_similarity(projected, seen).mean().item()
         return {"ui": {"text": [similarity, reported, text]}}
