@@ -18,7 +18,7 @@ import json
 import multiprocessing
 import statistics
 from collections.abc import Iterable
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -276,7 +276,7 @@ class Run:
         self._groups = [untouched, *(touched[first : first + TOGETHER] for first in range(0, len(touched), TOGETHER))]
         self._counts = [(SHORT, STEPS) if quick else (SHORT, STEPS, LONG), *[(SHORT, STEPS)] * len(self._groups)]
 
-    def time_pictures(self, pool: ProcessPoolExecutor) -> None:
+    def time_pictures(self, pool: Executor) -> None:
         """Ours, and the time of the plain loop, on every picture that has none."""
         done = {loop["picture"] for loop in self.result["loops"]}
         chosen = [picture for group in self._groups for picture in group if self._name(picture) not in done]
@@ -286,7 +286,7 @@ class Run:
             self.result["loops"].append(asdict(loop))
             self._add(rows)
 
-    def find_published(self, pool: ProcessPoolExecutor) -> None:
+    def find_published(self, pool: Executor) -> None:
         """The published loop, on every group of pictures that lacks a row of it."""
         done = {(row["method"], row["steps"], row["picture"]) for row in self.result["rows"]}
         seconds = {loop["picture"]: loop["seconds_per_step"] for loop in self.result["loops"]}

@@ -14,7 +14,7 @@ import argparse
 import multiprocessing
 import statistics
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -169,6 +169,24 @@ def works() -> Iterator[Work]:
         yield Work("learning rate", str(rate), partial(_published, rate))
 
 
+def measure(some: list[Work], count: int, second: Path | None, path: Path | None, pool: Executor) -> list[Point]:
+    """All points that `path` holds and those of `some` that it lacks, written there as they come."""
+    result = resume.load(path, {**machine.facts(torch.device("cpu")), "threads": 1, "points": []})
+    done = {(point["study"], point["setting"]) for point in result["points"]}
+    missing = [work for work in some if (work.study, work.setting) not in done]
+    for job in [pool.submit(work.point, count, second) for work in missing]:
+        point = job.result()
+        result["points"].append(asdict(point))
+        resume.save(path, result)
+        print(
+            f"{point.study:13} {point.setting:18} {point.prompts:5} {point.similarity:10.3f}"
+            f" {point.standard_error:6.3f} {_shown(point.second_similarity)} {point.share_of_words:7.0%}"
+            f" {point.seconds:8.1f}",
+            flush=True,
+        )
+    return [Point(**point) for point in result["points"]]
+
+
 def plot(found: list[Point], folder: Path) -> None:
     """A picture for each study, with standard errors."""
     import matplotlib
@@ -205,28 +223,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all points there")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw each study there")
     options = parser.parse_args()
-    count = 2 if options.quick else PROMPTS
-    result = resume.load(options.json, {**machine.facts(torch.device("cpu")), "threads": 1, "points": []})
-    done = {(point["study"], point["setting"]) for point in result["points"]}
     print("study         setting          prompts  similarity   ±     second    words  s/prompt")
     if options.second is None:
         print("no second model: give one by --second to see how prompts of every length transfer")
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        jobs = [
-            pool.submit(work.point, count, options.second) for work in works() if (work.study, work.setting) not in done
-        ]
-        for job in jobs:
-            point = job.result()
-            result["points"].append(asdict(point))
-            resume.save(options.json, result)
-            print(
-                f"{point.study:13} {point.setting:18} {point.prompts:5} {point.similarity:10.3f}"
-                f" {point.standard_error:6.3f} {_shown(point.second_similarity)} {point.share_of_words:7.0%}"
-                f" {point.seconds:8.1f}",
-                flush=True,
-            )
+        found = measure(list(works()), 2 if options.quick else PROMPTS, options.second, options.json, pool)
     if options.plots:
-        plot([Point(**point) for point in result["points"]], options.plots)
+        plot(found, options.plots)
 
 
 if __name__ == "__main__":

@@ -30,8 +30,8 @@ def span(values: Iterable[float], form: str = "{:.0f}") -> str:
 
 
 def signed(value: float) -> str:
-    """Three digits with a sign: +0.012, −0.012."""
-    return f"{value:+.3f}".replace("-", "−")
+    """Three digits with a sign, which a zero has too: +0.012, −0.012, +0.000."""
+    return f"{round(value, 3) + 0:+.3f}".replace("-", "−")
 
 
 def listed(names: Iterable[str]) -> str:

@@ -140,9 +140,9 @@ def headline(result: Result) -> str:
     return "\n".join(
         [
             f"- Against the strongest form of the published loop, `{form}`, after {whole} steps, on {len(one.gains)} "
-            f"pictures: in {percent(one.time)} of its time one candidate differs by {one.told}, eight with refinement by "
-            f"{most.told}. In the same time, on {len(equal.gains)} pictures: one candidate by {equal_one.told}, eight "
-            f"with refinement by {equal.told}.",
+            f"pictures: in {percent(one.time)} of its time one candidate differs by {one.told}, eight with refinement "
+            f"by {most.told}. In the same time, on {len(equal.gains)} pictures: one candidate by {equal_one.told}, "
+            f"eight with refinement by {equal.told}.",
             f"- The right style of four is found in {styles}.",
             "- Against the loop as published, which chooses a prompt without reading its text again, eight with "
             f"refinement differ by {plain.told}; {LARGEST} pictures carry {plain.largest_share} of the sum.",

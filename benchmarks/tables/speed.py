@@ -58,8 +58,8 @@ def findings(result: Result) -> str:
 def _against_one(rows: Rows) -> str:
     slower = sum(row["ratio_per_step"] < 1 for row in rows)
     return (
-        f"A step of several candidates takes longer than a published step of one in {slower} of {len(rows)} rows: it is by "
-        "the candidate that it takes less."
+        f"A step of several candidates takes longer than a published step of one in {slower} of {len(rows)} rows: "
+        "what gets cheaper is a candidate, not the step."
     )
 
 
@@ -125,10 +125,13 @@ def _resident(rows: Rows) -> str:
     grown = [row for row in middle if row["peak_resident_bytes"] is not None]
     if not grown:
         return "How much the process grew was not measured."
-    shares = span(100 * row["peak_resident_bytes"] / row["encoder_bytes"] for row in grown)
+    grew, allocated = (
+        span(100 * row[name] / row["encoder_bytes"] for row in grown)
+        for name in ("peak_resident_bytes", "peak_extra_bytes")
+    )
     return (
-        f"The process itself grew by {shares} % of the weights with 16 tokens and 8 candidates, more than was allocated, "
-        "since the C allocator leaves holes."
+        f"With 16 tokens and 8 candidates the process grew by {grew} % of the weights, where {allocated} % were "
+        "allocated: the C allocator leaves holes."
     )
 
 
