@@ -60,8 +60,8 @@ WITH_EQUAL_TIME = ("ours, 1 candidate", "ours, 8 candidates + refinement")
 class Row:
     """What one method found for one picture; the similarity is that of the prompt's text tokenised again.
 
-    `steps` are those of the published loop: that it took, or whose time ours had. `untouched` pictures were in no run
-    before the one that is published.
+    `steps` are those of the published loop: that it took, or whose time ours had. Earlier versions of the
+    benchmark left `untouched` pictures out.
     """
 
     method: str
@@ -288,7 +288,7 @@ class Run:
 
     def find_published(self, pool: Executor) -> None:
         """The published loop, on every group of pictures that lacks a row of it."""
-        done = {(row["method"], row["steps"], row["picture"]) for row in self.result["rows"]}
+        done = self._done()
         seconds = {loop["picture"]: loop["seconds_per_step"] for loop in self.result["loops"]}
         jobs: list[Future[list[Row]]] = []
         for group, counts in zip(self._groups, self._counts):
@@ -303,8 +303,12 @@ class Run:
     def _name(self, picture: int) -> str:
         return self._pictures.facts[picture]["file"]
 
+    def _done(self) -> set[tuple[str, int, str]]:
+        return {(row["method"], row["steps"], row["picture"]) for row in self.result["rows"]}
+
     def _add(self, rows: list[Row]) -> None:
-        self.result["rows"] += [asdict(row) for row in rows]
+        done = self._done()
+        self.result["rows"] += [asdict(row) for row in rows if (row.method, row.steps, row.picture) not in done]
         resume.save(self._path, self.result)
         for row in rows:
             print(f"{row.picture:16} {row.method:32} {row.steps:4} {row.similarity:6.3f} {row.prompt}", flush=True)

@@ -195,7 +195,7 @@ def plot(found: list[Point], folder: Path) -> None:
     from matplotlib import pyplot
 
     folder.mkdir(parents=True, exist_ok=True)
-    for study in dict.fromkeys(point.study for point in found if point.study != "caption"):
+    for study in dict.fromkeys(point.study for point in found if point.study not in ("caption", "learning rate")):
         some = [point for point in found if point.study == study]
         figure, axes = pyplot.subplots(figsize=(5, 3), layout="constrained")
         settings = [point.setting for point in some]

@@ -17,6 +17,7 @@ def methods(result: Result) -> str:
     for row in result["rows"]:
         cell = row["task"], row["examples_per_class"], row["method"], row["fluency"]
         cells.setdefault(cell, []).append(row)
+    parts = list(dict.fromkeys(cell[:2] for cell in cells))
     lines = [
         [
             TASKS[task],
@@ -27,7 +28,7 @@ def methods(result: Result) -> str:
             _perplexity([row["perplexity"] for row in rows if row["perplexity"] is not None]),
             *(f"{statistics.mean(row[name] for row in rows):.0f}" for name in ("steps", "seconds")),
         ]
-        for (task, count, method, fluency), rows in cells.items()
+        for (task, count, method, fluency), rows in sorted(cells.items(), key=lambda cell: parts.index(cell[0][:2]))
     ]
     head = ["task", "examples per class", "method", "raw", "calibrated", "median", "perplexity of the prompt"]
     return table([*head, "steps", "seconds"], lines)

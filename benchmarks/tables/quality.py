@@ -113,7 +113,7 @@ def sides(result: Result) -> str:
     held_out, untouched = sum(held for _, held, _ in kinds), sum(new for *_, new in kinds)
     return (
         f"{len(kinds)} pictures: {len(kinds) - held_out} of concepts that the model was trained on, {held_out} of "
-        f"concepts held out. {untouched} of them were in no earlier run of this benchmark."
+        f"concepts held out. {untouched} of them are *untouched*: earlier versions of this benchmark left them out."
     )
 
 

@@ -65,8 +65,12 @@ def _against_one(rows: Rows) -> str:
 
 def _single(rows: Rows) -> str:
     times = span((row["ratio_per_step"] for row in rows), "{:.1f}")
-    slow = [f"{row['tower']} with {row['tokens']}" for row in rows if row["ratio_per_step"] < 5]
-    less = f", less than 5 times for {listed(slow)} tokens" if slow else ""
+    slow = [row for row in rows if row["ratio_per_step"] < 5]
+    towers = [
+        f"on {tower} with {listed(str(row['tokens']) for row in slow if row['tower'] == tower)}"
+        for tower in _towers(slow)
+    ]
+    less = f"; less than 5 times {listed(towers)} tokens" if slow else ""
     return f"With one candidate a step is {times} times as fast as a published one{less}."
 
 
@@ -92,7 +96,7 @@ def _growth(rows: Rows) -> str:
         return told + "candidates."
     worst = max(faster)
     sizes = " to ".join(f"{tokens} × {candidates}" for tokens, candidates in (worst.smaller, worst.larger))
-    return told + f"× candidates, at most by {percent(worst.factor - 1)} ({worst.tower}, from {sizes})."
+    return told + f"candidates, at most by {percent(worst.factor - 1)} ({worst.tower}, from {sizes})."
 
 
 def _peaks(rows: Rows) -> str:

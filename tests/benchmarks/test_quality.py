@@ -68,6 +68,18 @@ def test_read_again_it_has_the_text_of_its_way_that_is_nearest_to_the_picture(we
         assert by_ids == texts[scores[:, place].argmax()]
 
 
+def test_a_text_that_reads_back_as_another_counts_as_that_one():
+    """By the ids it seems the best, by the text it is not."""
+    encoder, _ = quality.pictures_and_encoder()
+    drawn = quality._projection("all").random_ids((200, quality.TOKENS), torch.Generator().manual_seed(0))
+    changed = next(row for row in drawn if not encoder.vocabulary.survives(row.tolist()))
+    kept = next(row for row in drawn if encoder.vocabulary.survives(row.tolist()))
+    ids, scores = torch.stack([kept, changed]), torch.tensor([0.5, 0.9])
+    ((_, by_ids, by_text),) = quality.best_texts(20, ids, scores, (2,))
+    assert by_ids == encoder.vocabulary.decode(changed.tolist())
+    assert by_text == encoder.vocabulary.decode(kept.tolist())
+
+
 def test_fewer_steps_have_the_best_of_those_alone(went):
     _, chosen, ids, scores = went
     for place, picture in enumerate(chosen):
@@ -114,3 +126,5 @@ def test_a_broken_run_goes_on_where_it_stopped(tmp_path):
     run.time_pictures(rest)
     run.find_published(rest)
     assert [name for name, *_ in rest.asked] == ["measured", "published", "published"]
+    keys = [(row["method"], row["steps"], row["picture"]) for row in run.result["rows"]]
+    assert len(keys) == len(set(keys)) == 4 * 7
