@@ -133,6 +133,8 @@ def headline(result: Result) -> str:
     one, most = (compared(rows, method, short, form, whole) for method in (ONE, BEST_OF_OURS))
     equal_one, equal = (compared(rows, method, whole, form, whole) for method in (ONE, BEST_OF_OURS))
     plain = compared(rows, BEST_OF_OURS, short, "published", whole)
+    few = plain.largest_share
+    carried = "" if few == "–" else f"; {LARGEST} pictures carry {few} of the sum"
     styles = " and ".join(
         f"{_share(row['style_match'] for row in rows if (row['method'], row['steps']) == cell)} by `{cell[0]}`"
         for cell in ((BEST_OF_OURS, short), (form, whole))
@@ -145,7 +147,7 @@ def headline(result: Result) -> str:
             f"eight with refinement by {equal.told}.",
             f"- The right style of four is found in {styles}.",
             "- Against the loop as published, which chooses a prompt without reading its text again, eight with "
-            f"refinement differ by {plain.told}; {LARGEST} pictures carry {plain.largest_share} of the sum.",
+            f"refinement differ by {plain.told}{carried}.",
         ]
     )
 

@@ -13,7 +13,7 @@ from pez_core.frame import Frame
 from pez_core.objectives import Match
 from pez_core.projection import Projection
 
-PICTURES, STEPS, STEPS_ALONE = 20, 20, 5
+PICTURES, STEPS, STEPS_ALONE = 20, 15, 5
 TIE = 1e-6
 MOST_TIES = 2
 
