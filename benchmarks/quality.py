@@ -1,22 +1,24 @@
-"""Prompts per second on real pictures, by the embedded model: the published loop against ours.
+"""Prompts for the same pictures, by the embedded model: the published loop against ours.
 
     python -m benchmarks.quality [--quick] [--json FILE]
 
-Every picture gets an 8-token prompt by every method. The published loop takes 300 steps, and 3,000 on some pictures;
-ours gets a fifth of the time of those 300, as measured by running the plain loop on the same picture just before. What
-the plain loop finds is computed by the engine, many pictures at a time, since one candidate of it goes the same way
+Every picture gets an 8-token prompt by every method. The published loop is measured in steps, ours in the time of so
+many of those steps, taken by the plain loop on the same picture just before. What the published loop finds is computed
+by the engine, many pictures side by side, since one candidate of it goes the same way
 (tests/benchmarks/test_reference.py); its first steps are compared with the plain loop's on every picture.
+
+What FILE holds already is not run again, so a broken run goes on where it stopped. `--summary FILE` prints the tables
+that docs/results.md has of it.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import multiprocessing
 import statistics
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -26,39 +28,64 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from benchmarks import machine
-from benchmarks.reference import reference_pez
+from benchmarks import machine, resume
+from benchmarks.reference import ReferenceStep, lead, reference_pez
+from benchmarks.tables.quality import summary
 from pez_core import Encoder, HardPrompt, SearchSettings, invert, load_encoder, open_pictures
+from pez_core.best import Best
 from pez_core.descent import Descent
 from pez_core.frame import Frame
+from pez_core.objectives import Match
 from pez_core.projection import Projection
 
 DATA = Path(__file__).parent / "data"
 TOKENS = 8
-REFERENCE_STEPS, LONG_STEPS, LONG_PICTURES = 300, 3000, 20
+SHORT, STEPS, LONG = 60, 300, 3000
 TIMED_STEPS = 10
-SHARE = 0.2
 TOGETHER = 20
+FOR_STUDIES = 20
+UNTOUCHED = 10
 UNLIMITED = 10**6
-METHODS = {
+PUBLISHED = "published"
+REREAD = {"all": "published, re-read", "ascii words": "published, re-read, ascii words"}
+OURS = {
     "ours, 1 candidate": SearchSettings(TOKENS, UNLIMITED, candidates=1, refinement=0),
     "ours, 8 candidates": SearchSettings(TOKENS, UNLIMITED, candidates=8, refinement=0),
     "ours, 8 candidates + refinement": SearchSettings(TOKENS, UNLIMITED, candidates=8, refinement=1),
 }
+WITH_EQUAL_TIME = ("ours, 1 candidate", "ours, 8 candidates + refinement")
 
 
 @dataclass(frozen=True)
 class Row:
-    """What one method found for one picture; the similarity is that of the prompt's text tokenised again."""
+    """What one method found for one picture; the similarity is that of the prompt's text tokenised again.
+
+    `steps` are those of the published loop: that it took, or whose time ours had. Earlier versions of the
+    benchmark left `untouched` pictures out.
+    """
 
     method: str
+    steps: int
     picture: str
     held_out: bool
+    untouched: bool
     seconds: float
     similarity: float
     concept_rank: int
     style_match: bool
     prompt: str
+
+
+@dataclass(frozen=True)
+class Loop:
+    """The plain loop on one picture: its time, and whether the engine went the same way in the first steps.
+
+    `parted_by` is None where it did; elsewhere by how much cosine the plain loop's choice was the nearer one.
+    """
+
+    picture: str
+    seconds_per_step: float
+    parted_by: float | None
 
 
 class Pictures(NamedTuple):
@@ -71,6 +98,17 @@ class Pictures(NamedTuple):
     names: list[str]
     styles: Tensor
     style_names: list[str]
+
+    def untouched(self) -> list[int]:
+        """The last pictures of training concepts, and of held-out ones."""
+        return [*self._all(held_out=False)[-UNTOUCHED:], *self._all(held_out=True)[-UNTOUCHED:]]
+
+    def touched(self) -> list[int]:
+        """The others, but for those that `benchmarks.studies` tries settings on."""
+        return [*self._all(held_out=False)[FOR_STUDIES:-UNTOUCHED], *self._all(held_out=True)[:-UNTOUCHED]]
+
+    def _all(self, held_out: bool) -> list[int]:
+        return [index for index, held in enumerate(self.held_out) if held == held_out]
 
 
 @dataclass(frozen=True)
@@ -100,133 +138,196 @@ def pictures_and_encoder() -> tuple[Encoder, Pictures]:
     return encoder, Pictures(features, facts, held_out, concepts, names, styles, style_names)
 
 
-def _row(method: str, picture: int, prompt: str, seconds: float) -> Row:
+def _row(method: str, steps: int, picture: int, prompt: str, seconds: float) -> Row:
     encoder, pictures = pictures_and_encoder()
     fact, text = pictures.facts[picture], encoder.encode_text(prompt)[0]
-    similarity = (text @ pictures.features[picture]).item()
     by_concept = pictures.concepts @ text
-    rank = int((by_concept > by_concept[pictures.names.index(fact["concept"])]).sum()) + 1
-    style = pictures.style_names[(pictures.styles[picture] @ text).argmax()]
-    held_out = pictures.held_out[picture]
-    return Row(method, fact["file"], held_out, seconds, similarity, rank, style == fact["style"], prompt)
+    return Row(
+        method,
+        steps,
+        fact["file"],
+        pictures.held_out[picture],
+        picture in pictures.untouched(),
+        seconds,
+        similarity=(text @ pictures.features[picture]).item(),
+        concept_rank=int((by_concept > by_concept[pictures.names.index(fact["concept"])]).sum()) + 1,
+        style_match=pictures.style_names[(pictures.styles[picture] @ text).argmax()] == fact["style"],
+        prompt=prompt,
+    )
 
 
 @cache
-def _whole_vocabulary() -> Projection:
+def _projection(token_filter: str) -> Projection:
     encoder, _ = pictures_and_encoder()
-    return Projection(encoder.tower.tables, encoder.vocabulary.allowed_ids("all"))
+    return Projection(encoder.tower.tables, encoder.vocabulary.allowed_ids(token_filter))
 
 
-def _start(picture: int) -> Tensor:
-    return _whole_vocabulary().random_ids((1, TOKENS), torch.Generator().manual_seed(picture))
+def start(picture: int, token_filter: str = "all") -> Tensor:
+    """Ids (1, M) that the published loop starts from; the seed is the picture's number."""
+    return _projection(token_filter).random_ids((1, TOKENS), torch.Generator().manual_seed(picture))
 
 
-def published(chosen: list[int], steps: int) -> tuple[list[str], Tensor]:
-    """The prompts of the published loop for some pictures, and the ids (steps, pictures, tokens) on its way."""
-    encoder, pictures = pictures_and_encoder()
-    settings = SearchSettings(TOKENS, steps, candidates=len(chosen), token_filter="all")
-    frame = Frame(encoder.tower, encoder.vocabulary, Each(pictures.features[chosen]), settings)
-    start = torch.cat([_start(picture) for picture in chosen])
-    descent = Descent(frame, _whole_vocabulary(), encoder.tower.embed(start), settings, torch.Generator(), steps)
+def trajectory(
+    targets: Tensor, starts: Tensor, steps: int, token_filter: str = "all", learning_rate: float = 0.1
+) -> tuple[Tensor, Tensor]:
+    """The published loop on pictures (N, F) side by side, from ids (N, M): ids (steps, N, M) and scores (steps, N)."""
+    encoder, _ = pictures_and_encoder()
+    settings = SearchSettings(TOKENS, steps, candidates=len(targets), learning_rate=learning_rate)
+    frame = Frame(encoder.tower, encoder.vocabulary, Each(targets), settings)
+    embedded = encoder.tower.embed(starts)
+    descent = Descent(frame, _projection(token_filter), embedded, settings, torch.Generator(), steps)
     for _ in range(steps):
         descent.step()
-    best = descent.judged.score.argmax(0)
-    ids = descent.ids[best, torch.arange(len(chosen))].tolist()
-    return [encoder.vocabulary.decode(row) for row in ids], descent.ids
+    return descent.ids, descent.judged.score
 
 
-def measured(picture: int, went: list[list[int]]) -> tuple[list[Row], float, bool]:
-    """Our methods on one picture, the seconds of a published step there, and whether it went as computed at first."""
+def published(group: list[int], token_filter: str, counts: tuple[int, ...], seconds: list[float]) -> list[Row]:
+    """The published loop's rows for some pictures after so many steps each; `seconds` are those of a step.
+
+    Its prompt is the best by the score of the ids, or, re-read, by the score of the text, as ours is chosen. The time
+    for reading texts again is not counted.
+    """
     torch.set_num_threads(1)
-    encoder, pictures = pictures_and_encoder()
-    target, tower = pictures.features[picture : picture + 1], encoder.tower
-    loop = reference_pez(tower._text, target, _start(picture)[0], tower.start_id, tower.end_id)
-    seen: list[list[int]] = []
-    cpu = torch.device("cpu")
-    per_step = statistics.median(machine.seconds(lambda: seen.append(next(loop).ids), cpu) for _ in went)
+    _, pictures = pictures_and_encoder()
+    starts = torch.cat([start(picture, token_filter) for picture in group])
+    ids, scores = trajectory(pictures.features[group], starts, counts[-1], token_filter)
     rows = []
-    for method, settings in METHODS.items():
-        settings = replace(settings, seed=picture, time_budget=SHARE * REFERENCE_STEPS * per_step)
-        found: list[HardPrompt] = []
-        taken = machine.seconds(lambda: found.append(invert(encoder, target, settings)), cpu)  # noqa: B023
-        rows.append(_row(method, picture, found[0].text, taken))
-    return rows, per_step, seen == went
+    for place, picture in enumerate(group):
+        for steps, by_ids, by_text in best_texts(picture, ids[:, place], scores[:, place], counts):
+            taken = steps * seconds[place]
+            rows.append(_row(REREAD[token_filter], steps, picture, by_text, taken))
+            if token_filter == "all":
+                rows.append(_row(PUBLISHED, steps, picture, by_ids, taken))
+    return rows
 
 
-def _published_rows(chosen: list[int], steps: int) -> Iterator[tuple[int, str, list[list[int]]]]:
-    for first in range(0, len(chosen), TOGETHER):
-        group = chosen[first : first + TOGETHER]
-        prompts, ids = published(group, steps)
-        for place, picture in enumerate(group):
-            yield picture, prompts[place], ids[:TIMED_STEPS, place].tolist()
+def best_texts(picture: int, ids: Tensor, scores: Tensor, counts: tuple[int, ...]) -> Iterable[tuple[int, str, str]]:
+    """For each count of steps the best text by the ids' score, and by its own."""
+    encoder, pictures = pictures_and_encoder()
+    settings = SearchSettings(TOKENS)
+    frame = Frame(encoder.tower, encoder.vocabulary, Match(pictures.features[picture : picture + 1]), settings)
+    best = Best(frame, encoder.vocabulary, settings)
+    for step, (tried, score) in enumerate(zip(ids.tolist(), scores.tolist()), 1):
+        best.offer([tried], [score], [score])
+        if step in counts:
+            yield step, encoder.vocabulary.decode(ids[scores[:step].argmax()].tolist()), best.text
 
 
-def _summary(rows: list[Row]) -> str:
-    lines = ["method                           pictures     similarity  lowest  top-1  style  seconds"]
-    for held_out, method in itertools.product((False, True), dict.fromkeys(row.method for row in rows)):
-        some = [row for row in rows if row.method == method and row.held_out == held_out]
-        if some:
-            lines.append(
-                f"{method:32} {len(some):3} {'held out' if held_out else 'training'}"
-                f" {statistics.mean(row.similarity for row in some):10.3f}"
-                f" {min(row.similarity for row in some):7.3f}"
-                f" {statistics.mean(row.concept_rank == 1 for row in some):6.0%}"
-                f" {statistics.mean(row.style_match for row in some):6.0%}"
-                f" {statistics.mean(row.seconds for row in some):8.1f}"
-            )
-    return "\n".join([*lines, *(_against(rows, steps) for steps in (REFERENCE_STEPS, LONG_STEPS))])
+def measured(picture: int, went: list[list[int]]) -> tuple[Loop, list[Row]]:
+    """The plain loop's time on one picture, and what ours finds there; `went` are the engine's first ids (steps, M)."""
+    torch.set_num_threads(1)
+    _warm_up()
+    loop = plain_loop(picture, went)
+    rows = [ours(name, SHORT, picture, loop.seconds_per_step) for name in OURS]
+    if picture in pictures_and_encoder()[1].untouched():
+        rows += [ours(name, STEPS, picture, loop.seconds_per_step) for name in WITH_EQUAL_TIME]
+    return loop, rows
 
 
-def _against(rows: list[Row], steps: int) -> str:
-    """How our last method stands to the published loop, on the pictures that both have."""
-    theirs = {row.picture: row for row in rows if row.method == f"published, {steps} steps"}
-    pairs = [(row, theirs[row.picture]) for row in rows if row.method == [*METHODS][-1] and row.picture in theirs]
-    if not pairs:
-        return f"{steps} published steps were not taken"
-    gains = [our.similarity - their.similarity for our, their in pairs]
-    share = statistics.mean(our.seconds / their.seconds for our, their in pairs)
-    return (
-        f"against {steps} published steps on {len(pairs)} pictures, in {share:.3f} of the time:"
-        f" {statistics.mean(gains):+.3f} ({statistics.mean(our.similarity for our, _ in pairs):.3f}"
-        f" against {statistics.mean(their.similarity for _, their in pairs):.3f}),"
-        f" lower on {sum(gain < 0 for gain in gains)}, by more than 0.01 on {sum(gain < -0.01 for gain in gains)}"
-    )
+@cache
+def _warm_up() -> None:
+    """Read vocabularies and load libraries, so that no method is charged for it."""
+    encoder, pictures = pictures_and_encoder()
+    for settings in OURS.values():
+        invert(encoder, pictures.features[:1], replace(settings, steps=1))
+
+
+def plain_loop(picture: int, went: list[list[int]]) -> Loop:
+    """So many steps of the loop written out plainly, timed and compared with the ids (steps, M) that are expected."""
+    encoder, pictures = pictures_and_encoder()
+    tower, target = encoder.tower, pictures.features[picture : picture + 1]
+    allowed = encoder.vocabulary.allowed_ids("all")
+    loop = reference_pez(tower._text, target, start(picture)[0], tower.start_id, tower.end_id, allowed)
+    seen: list[ReferenceStep] = []
+    cpu = torch.device("cpu")
+    per_step = statistics.median(machine.seconds(lambda: seen.append(next(loop)), cpu) for _ in went)
+    parted = [lead(step, ids, tower.embeddings) for step, ids in zip(seen, went) if step.ids != ids]
+    return Loop(pictures.facts[picture]["file"], per_step, parted[0] if parted else None)
+
+
+def ours(method: str, steps: int, picture: int, per_step: float) -> Row:
+    """What ours finds in the time of so many published steps."""
+    encoder, pictures = pictures_and_encoder()
+    target = pictures.features[picture : picture + 1]
+    settings = replace(OURS[method], seed=picture, time_budget=steps * per_step)
+    found: list[HardPrompt] = []
+    taken = machine.seconds(lambda: found.append(invert(encoder, target, settings)), torch.device("cpu"))
+    return _row(method, steps, picture, found[0].text, taken)
+
+
+def _first_steps(chosen: list[int]) -> dict[int, list[list[int]]]:
+    """For each picture the ids that the engine has in the first steps of the published loop."""
+    _, pictures = pictures_and_encoder()
+    starts = torch.cat([start(picture) for picture in chosen])
+    ids, _ = trajectory(pictures.features[chosen], starts, TIMED_STEPS)
+    return {picture: ids[:, place].tolist() for place, picture in enumerate(chosen)}
+
+
+class Run:
+    """The rows that a file holds, and those that are still to be found."""
+
+    def __init__(self, path: Path | None, quick: bool) -> None:
+        self._path = path
+        self.result = resume.load(path, {**machine.facts(torch.device("cpu")), "loops": [], "rows": []})
+        _, self._pictures = pictures_and_encoder()
+        untouched, touched = self._pictures.untouched(), self._pictures.touched()
+        if quick:
+            untouched, touched = ([some[0], some[-1]] for some in (untouched, touched))
+        self._groups = [untouched, *(touched[first : first + TOGETHER] for first in range(0, len(touched), TOGETHER))]
+        self._counts = [(SHORT, STEPS) if quick else (SHORT, STEPS, LONG), *[(SHORT, STEPS)] * len(self._groups)]
+
+    def time_pictures(self, pool: Executor) -> None:
+        """Ours, and the time of the plain loop, on every picture that has none."""
+        done = {loop["picture"] for loop in self.result["loops"]}
+        chosen = [picture for group in self._groups for picture in group if self._name(picture) not in done]
+        went = _first_steps(chosen) if chosen else {}
+        for job in as_completed([pool.submit(measured, picture, went[picture]) for picture in chosen]):
+            loop, rows = job.result()
+            self.result["loops"].append(asdict(loop))
+            self._add(rows)
+
+    def find_published(self, pool: Executor) -> None:
+        """The published loop, on every group of pictures that lacks a row of it."""
+        done = self._done()
+        seconds = {loop["picture"]: loop["seconds_per_step"] for loop in self.result["loops"]}
+        jobs: list[Future[list[Row]]] = []
+        for group, counts in zip(self._groups, self._counts):
+            for token_filter, method in REREAD.items():
+                wanted = {(method, steps, self._name(picture)) for steps in counts for picture in group}
+                if not wanted <= done:
+                    taken = [seconds[self._name(picture)] for picture in group]
+                    jobs.append(pool.submit(published, group, token_filter, counts, taken))
+        for job in as_completed(jobs):
+            self._add(job.result())
+
+    def _name(self, picture: int) -> str:
+        return self._pictures.facts[picture]["file"]
+
+    def _done(self) -> set[tuple[str, int, str]]:
+        return {(row["method"], row["steps"], row["picture"]) for row in self.result["rows"]}
+
+    def _add(self, rows: list[Row]) -> None:
+        done = self._done()
+        self.result["rows"] += [asdict(row) for row in rows if (row.method, row.steps, row.picture) not in done]
+        resume.save(self._path, self.result)
+        for row in rows:
+            print(f"{row.picture:16} {row.method:32} {row.steps:4} {row.similarity:6.3f} {row.prompt}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="8 pictures, and no 3,000 steps")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all rows there")
-    parser.add_argument("--summary", type=Path, metavar="FILE", help="only print the summary of an earlier run's rows")
+    parser.add_argument("--quick", action="store_true", help=f"4 pictures, and no {LONG} steps")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all rows there, as they come")
+    parser.add_argument("--summary", type=Path, metavar="FILE", help="only print the tables of an earlier run")
     options = parser.parse_args()
     if options.summary:
-        print(_summary([Row(**row) for row in json.loads(options.summary.read_text())["rows"]]))
+        print(summary(json.loads(options.summary.read_text(encoding="utf-8"))))
         return
-    head = machine.facts(torch.device("cpu"))
-    print(json.dumps(head), flush=True)
-    _, pictures = pictures_and_encoder()
-    held_out = [index for index, held in enumerate(pictures.held_out) if held]
-    training = [index for index, held in enumerate(pictures.held_out) if not held]
-    chosen = training[:4] + held_out[:4] if options.quick else training[:70] + held_out[:30]
-
-    computed = {picture: (prompt, went) for picture, prompt, went in _published_rows(chosen, REFERENCE_STEPS)}
-    rows, as_computed, seconds = [], 0, {}
+    run = Run(options.json, options.quick)
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        for picture, (ours, per_step, same) in zip(
-            chosen, pool.map(measured, chosen, [computed[i][1] for i in chosen])
-        ):
-            seconds[picture], as_computed = per_step, as_computed + same
-            method = f"published, {REFERENCE_STEPS} steps"
-            rows += [_row(method, picture, computed[picture][0], per_step * REFERENCE_STEPS), *ours]
-    for picture, prompt, _ in _published_rows([] if options.quick else chosen[:LONG_PICTURES], LONG_STEPS):
-        rows.append(_row(f"published, {LONG_STEPS} steps", picture, prompt, seconds[picture] * LONG_STEPS))
-
-    print(
-        f"the plain loop went as computed in its first {TIMED_STEPS} steps on {as_computed} of {len(chosen)} pictures"
-    )
-    print(_summary(rows))
-    if options.json:
-        options.json.write_text(json.dumps({**head, "rows": [asdict(row) for row in rows]}, indent=1) + "\n")
+        run.time_pictures(pool)
+        run.find_published(pool)
+    print(summary(run.result))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ CONTEXT_LENGTH = 77
 
 
 class ReferenceStep(NamedTuple):
-    """What one step found: the projected ids and their similarity to the targets."""
+    """A step: the iterate (M, D) that it began with, its projected ids, and their similarity to the targets."""
 
+    iterate: Tensor
     ids: list[int]
     similarity: float
 
@@ -29,11 +30,18 @@ def reference_pez(
     start: Tensor,
     start_id: int,
     end_id: int,
+    allowed: Tensor | None = None,
     learning_rate: float = 0.1,
     weight_decay: float = 0.1,
 ) -> Iterator[ReferenceStep]:
-    """Endless steps from the ids `start` (M,) on an open_clip text tower, towards unit features `targets` (T, F)."""
+    """Endless steps from the ids `start` (M,) on an open_clip text tower, towards unit features `targets` (T, F).
+
+    `allowed` are the ids that it may choose (A,); by default it may choose any.
+    """
     table = text.token_embedding.weight
+    forbidden = torch.ones(len(table), dtype=torch.bool, device=table.device)
+    forbidden[slice(None) if allowed is None else allowed.to(table.device)] = False
+    forbidden_ids = forbidden.nonzero()[:, 0]
     prompt = table[start].detach().float().clone().requires_grad_(True)
     optimiser = torch.optim.AdamW([prompt], lr=learning_rate, weight_decay=weight_decay)
     padding = torch.full((CONTEXT_LENGTH,), end_id, device=table.device)
@@ -42,7 +50,8 @@ def reference_pez(
     places = slice(1, 1 + len(start))
 
     while True:
-        ids = _nearest(prompt.detach(), table)
+        iterate = prompt.detach().clone()
+        ids = _nearest(iterate, table, forbidden_ids)
         projected = table[ids].detach().float()
         with torch.no_grad():
             similarity = (_encode(text, _framed(frame, projected, places), places.stop) @ targets.T).mean().item()
@@ -51,12 +60,18 @@ def reference_pez(
         loss = 1 - (features @ targets.T).mean()
         (prompt.grad,) = torch.autograd.grad(loss, projected)
         optimiser.step()
-        yield ReferenceStep(ids.tolist(), similarity)
+        yield ReferenceStep(iterate, ids.tolist(), similarity)
 
 
-def _nearest(prompt: Tensor, table: Tensor) -> Tensor:
+def lead(step: ReferenceStep, other: list[int], table: Tensor) -> float:
+    """By how much cosine the ids of a step are nearer to its iterate than `other` ids, where that is most."""
+    iterate, table = F.normalize(step.iterate, dim=-1), F.normalize(table.detach().float(), dim=-1)
+    return ((table[step.ids] - table[other]) * iterate).sum(-1).abs().max().item()
+
+
+def _nearest(prompt: Tensor, table: Tensor, forbidden_ids: Tensor) -> Tensor:
     cosine = F.normalize(prompt, dim=-1) @ F.normalize(table.detach().float(), dim=-1).T
-    return cosine.argmax(dim=-1)
+    return cosine.index_fill(1, forbidden_ids, -torch.inf).argmax(dim=-1)
 
 
 def _framed(frame: Tensor, projected: Tensor, places: slice) -> Tensor:

@@ -1,32 +1,37 @@
-"""What length, candidates, distillation and readable words do to the similarity, on the embedded model.
+"""What length, candidates, distillation, readable words and the published loop's learning rate do to the similarity.
 
     python -m training.train --packages node_modules --out second --seed 21 --short
     python -m benchmarks.studies [--quick] [--second second] [--json FILE] [--plots FOLDER]
 
-Each point is a mean over pictures (or captions) that all points of its study share. The second model is another one
-of the same kind, trained from another seed: the prompts are scored on it too, though none is optimised on it.
+On the embedded model; each point is a mean over pictures (or captions) that all points of its study share. The second
+model is another one of the same kind, trained from another seed: the prompts are scored on it too, though none is
+optimised on it. Points that FILE holds already are not run again, so a broken run goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import multiprocessing
 import statistics
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 
 import torch
 
-from benchmarks import machine
-from benchmarks.quality import DATA, pictures_and_encoder
+from benchmarks import machine, resume
+from benchmarks.quality import DATA, STEPS, best_texts, pictures_and_encoder, start, trajectory
 from pez_core import Encoder, HardPrompt, SearchSettings, distill, invert, open_pictures, score
 from pez_core.encoder import load_encoder_folder
 
+PROMPTS = 12
 BASE = SearchSettings(tokens=8, steps=100, candidates=8, refinement=0.5)
 LENGTHS = (4, 8, 16, 32, 64)
 CANDIDATES = (1, 2, 4, 8, 16, 32)
 RATIOS = (0.7, 0.5, 0.3, 0.1)
+LEARNING_RATES = (0.03, 0.1, 0.3)
 READABLE = (
     ("all", 0.0),
     ("printable", 0.0),
@@ -72,6 +77,11 @@ class Second:
         return (self.encoder.encode_text(text)[0] @ self.features[picture]).item()
 
 
+@cache
+def _second(folder: Path | None) -> Second | None:
+    return Second.load(folder) if folder else None
+
+
 def _point(study: str, setting: str, finds: list[Callable[[], HardPrompt]], second: Second | None = None) -> Point:
     """`second` scores the prompts too; the n-th of them is for the n-th picture."""
     encoder, _ = pictures_and_encoder()
@@ -98,51 +108,83 @@ def _standard_error(values: list[float]) -> float:
     return statistics.stdev(values) / len(values) ** 0.5
 
 
-def _on_pictures(study: str, setting: str, settings: SearchSettings, count: int, second: Second | None = None) -> Point:
+def _target(picture: int) -> torch.Tensor:
+    return pictures_and_encoder()[1].features[picture : picture + 1]
+
+
+def _found(settings: SearchSettings, picture: int) -> HardPrompt:
+    return invert(pictures_and_encoder()[0], _target(picture), replace(settings, seed=picture))
+
+
+def _distilled(ratio: float, first: int) -> HardPrompt:
+    """From the captions of three pictures, joined."""
     encoder, pictures = pictures_and_encoder()
-
-    def find(picture: int) -> Callable[[], HardPrompt]:
-        target = pictures.features[picture : picture + 1]
-        return lambda: invert(encoder, target, replace(settings, seed=picture))
-
-    return _point(study, setting, [find(picture) for picture in range(count)], second)
+    prompt = ", ".join(fact["caption"] for fact in pictures.facts[3 * first : 3 * first + 3])
+    return distill(encoder, prompt, replace(BASE, seed=first), ratio)
 
 
-def _distillation(ratio: float, count: int) -> Point:
-    """Captions of three pictures, joined: some 36 tokens."""
+def _captioned(picture: int) -> HardPrompt:
+    """The true caption of a picture, for comparison."""
     encoder, pictures = pictures_and_encoder()
-    captions = [fact["caption"] for fact in pictures.facts]
-
-    def find(first: int) -> Callable[[], HardPrompt]:
-        prompt = ", ".join(captions[3 * first : 3 * first + 3])
-        return lambda: distill(encoder, prompt, replace(BASE, seed=first), ratio)
-
-    return _point("distillation", str(ratio), [find(first) for first in range(count)])
+    return score(encoder, pictures.facts[picture]["caption"], _target(picture))
 
 
-def _captions(count: int, second: Second | None) -> Point:
-    """The true captions of the pictures, for comparison."""
-    encoder, pictures = pictures_and_encoder()
-
-    def caption(picture: int) -> Callable[[], HardPrompt]:
-        text, target = pictures.facts[picture]["caption"], pictures.features[picture : picture + 1]
-        return lambda: score(encoder, text, target)
-
-    return _point("caption", "true", [caption(picture) for picture in range(count)], second)
+def _published(learning_rate: float, picture: int) -> HardPrompt:
+    """The best text of the published loop, its texts read again as ours are."""
+    targets = _target(picture)
+    ids, scores = trajectory(targets, start(picture), STEPS, learning_rate=learning_rate)
+    ((_, _, text),) = best_texts(picture, ids[:, 0], scores[:, 0], (STEPS,))
+    return score(pictures_and_encoder()[0], text, targets)
 
 
-def points(count: int, second: Second | None) -> Iterator[Point]:
-    """All studies, each on `count` pictures or captions."""
-    yield _captions(count, second)
+@dataclass(frozen=True)
+class Work:
+    """A point to be measured: how the n-th prompt is found, and whether the second model scores it."""
+
+    study: str
+    setting: str
+    find: Callable[[int], HardPrompt]
+    on_second: bool = False
+
+    def point(self, count: int, folder: Path | None) -> Point:
+        torch.set_num_threads(1)
+        finds = [partial(self.find, number) for number in range(count)]
+        return _point(self.study, self.setting, finds, _second(folder) if self.on_second else None)
+
+
+def works() -> Iterator[Work]:
+    """All studies."""
+    yield Work("caption", "true", _captioned, on_second=True)
     for tokens in LENGTHS:
-        yield _on_pictures("length", str(tokens), replace(BASE, tokens=tokens), count, second)
+        yield Work("length", str(tokens), partial(_found, replace(BASE, tokens=tokens)), on_second=True)
     for candidates in CANDIDATES:
-        yield _on_pictures("candidates", str(candidates), replace(BASE, candidates=candidates, refinement=0), count)
+        settings = replace(BASE, candidates=candidates, refinement=0)
+        yield Work("candidates", str(candidates), partial(_found, settings))
     for token_filter, preference in READABLE:
         settings = replace(BASE, token_filter=token_filter, word_preference=preference)
-        yield _on_pictures("readability", f"{token_filter} {preference or ''}".strip(), settings, count)
+        yield Work("readability", f"{token_filter} {preference or ''}".strip(), partial(_found, settings))
     for ratio in RATIOS:
-        yield _distillation(ratio, count)
+        yield Work("distillation", str(ratio), partial(_distilled, ratio))
+    for rate in LEARNING_RATES:
+        yield Work("learning rate", str(rate), partial(_published, rate))
+
+
+def measure(some: list[Work], count: int, second: Path | None, path: Path | None, pool: Executor) -> list[Point]:
+    """All points that `path` holds and those of `some` that it lacks, written there as they come."""
+    result = resume.load(path, {**machine.facts(torch.device("cpu")), "threads": 1, "points": []})
+    done = {(point["study"], point["setting"]) for point in result["points"]}
+    missing = [work for work in some if (work.study, work.setting) not in done]
+    for job in [pool.submit(work.point, count, second) for work in missing]:
+        point = job.result()
+        result["points"].append(asdict(point))
+        resume.save(path, result)
+        print(
+            f"{point.study:13} {point.setting:18} {point.prompts:5} {point.similarity:10.3f}"
+            f" {point.standard_error:6.3f} {_shown(point.second_similarity)} {point.share_of_words:7.0%}"
+            f" {point.seconds:8.1f}",
+            flush=True,
+        )
+    return [Point(**point) for point in result["points"]]
 
 
 def plot(found: list[Point], folder: Path) -> None:
@@ -153,7 +195,7 @@ def plot(found: list[Point], folder: Path) -> None:
     from matplotlib import pyplot
 
     folder.mkdir(parents=True, exist_ok=True)
-    for study in dict.fromkeys(point.study for point in found if point.study != "caption"):
+    for study in dict.fromkeys(point.study for point in found if point.study not in ("caption", "learning rate")):
         some = [point for point in found if point.study == study]
         figure, axes = pyplot.subplots(figsize=(5, 3), layout="constrained")
         settings = [point.setting for point in some]
@@ -181,23 +223,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all points there")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw each study there")
     options = parser.parse_args()
-    head = machine.facts(torch.device("cpu"))
-    print(json.dumps(head))
     print("study         setting          prompts  similarity   ±     second    words  s/prompt")
-    second = Second.load(options.second) if options.second else None
-    if second is None:
+    if options.second is None:
         print("no second model: give one by --second to see how prompts of every length transfer")
-    found = []
-    for point in points(2 if options.quick else 12, second):
-        found.append(point)
-        print(
-            f"{point.study:13} {point.setting:18} {point.prompts:5} {point.similarity:10.3f}"
-            f" {point.standard_error:6.3f} {_shown(point.second_similarity)} {point.share_of_words:7.0%}"
-            f" {point.seconds:8.1f}",
-            flush=True,
-        )
-        if options.json:
-            options.json.write_text(json.dumps({**head, "points": [asdict(point) for point in found]}, indent=1) + "\n")
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        found = measure(list(works()), 2 if options.quick else PROMPTS, options.second, options.json, pool)
     if options.plots:
         plot(found, options.plots)
 

@@ -1,0 +1,56 @@
+"""Every figure that the documents quote, computed from benchmarks/results.
+
+    python -m benchmarks.tables --check     say which blocks are not what the results give
+    python -m benchmarks.tables --write     rewrite them
+
+A document holds a block between `<!-- figures: NAME -->` and `<!-- end of figures -->`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.tables import classify, quality, speed, studies
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "results.md")
+BLOCK = re.compile(r"(<!-- figures: ([^>]*?) -->\n).*?(\n<!-- end of figures -->)", re.DOTALL)
+
+
+def _of(name: str, write: Callable[[dict[str, Any]], str]) -> Callable[[], str]:
+    return lambda: write(result(name))
+
+
+def _readme() -> str:
+    return f"{quality.headline(result('quality'))}\n{studies.headline(result('studies'))}"
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "README": _readme,
+    **{
+        f"{name}, {part}": _of(name, write)
+        for name, module in (("quality", quality), ("studies", studies), ("speed", speed), ("classify", classify))
+        for part, write in module.PARTS.items()
+    },
+}
+
+
+def result(name: str) -> dict[str, Any]:
+    """What a benchmark wrote."""
+    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def rewritten(text: str, only: str = "") -> str:
+    """A document with its blocks, or those whose name begins with `only`, as the results give them."""
+
+    def block(match: re.Match[str]) -> str:
+        before, name, after = match.groups()
+        return before + BLOCKS[name]() + after if name.startswith(only) else match.group()
+
+    return BLOCK.sub(block, text)
