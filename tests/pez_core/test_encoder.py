@@ -68,7 +68,8 @@ def test_the_model_card_states_the_scores():
     assert training["top-1"] >= 0.50 and training["style"] >= 0.95
     card = (EMBEDDED_FOLDER / "README.md").read_text(encoding="utf-8")
     for group in ("training concepts", "held-out concepts"):
-        for name in ("top-1", "top-5", "style"):
-            assert f"{scores[group][name]:.1%}" in card
-    for value in scores["similarity"].values():
-        assert f"{value:.2f}" in card
+        cells = (f"{scores[group][name]:.1%}" for name in ("top-1", "top-5", "style"))
+        assert f"| {group} | {scores[group]['pictures']:,} | {' | '.join(cells)} |" in card.splitlines()
+    told = " ".join(card.split()).replace("true captions", "true caption")
+    for name, value in scores["similarity"].items():
+        assert f"{name} {value:.2f}" in told

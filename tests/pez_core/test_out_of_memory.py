@@ -67,6 +67,21 @@ def test_refinement_judges_its_swaps_in_smaller_parts(encoder, contents):
     assert few.text == expected.text and few.similarity == pytest.approx(expected.similarity, abs=1e-5)
 
 
+def test_pictures_are_encoded_in_smaller_parts(encoder):
+    sizes = []
+
+    def image_features(pictures):
+        sizes.append(len(pictures))
+        if len(pictures) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return encoder.image_features(pictures)
+
+    pictures = list(torch.rand(10, 8, 8, 3, generator=torch.Generator().manual_seed(0)))
+    found = Encoder(encoder.tower, encoder.vocabulary, image_features).encode_images(pictures)
+    assert torch.allclose(found, encoder.encode_images(pictures), atol=1e-5)
+    assert sizes[0] == 10 and sizes[-3:] == [4, 4, 2]
+
+
 def test_one_candidate_without_room_is_a_clear_error_and_the_model_is_still_usable(encoder, contents):
     tower = Cramped(encoder.tower, 0)
     with pytest.raises(PezError, match="candidates is 1 and the device is out of memory; shorten prompt_length"):
