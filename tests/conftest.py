@@ -11,11 +11,29 @@ import pytest
 import torch
 from tiny_language import write_model
 
-import benchmarks  # noqa: F401 - before the folder tests/benchmarks can take the name
-import pez_core.language  # noqa: F401 - the same for tests/pez_core/language
 from pez_core import Encoder, load_encoder, open_pictures
 
 DATA = Path(__file__).parent / "data"
+ROOT = Path(__file__).parents[1]
+
+
+class RootAsFolder:
+    """The root's __init__.py is for ComfyUI alone: pytest would import it as the package that holds the tests."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        return pytest.Dir.from_parent(parent, path=path) if path == ROOT else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(RootAsFolder())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell that slow tests were left out, and how to run them."""
+    left_out = [item for item in terminalreporter.stats.get("deselected", ()) if item.get_closest_marker("slow")]
+    if left_out:
+        terminalreporter.write_line(f"{len(left_out)} slow tests were left out; `python -m pytest -m ''` runs all.")
 
 
 class Pictures(NamedTuple):
