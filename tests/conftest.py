@@ -7,14 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import hypothesis
 import pytest
 import torch
-from tiny_language import write_model
 
 from pez_core import Encoder, load_encoder, open_pictures
 
 DATA = Path(__file__).parent / "data"
 ROOT = Path(__file__).parents[1]
+
+# A machine that is busy with other work is no fault of what is tested.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 
 class RootAsFolder:
@@ -71,8 +77,6 @@ def picture_file() -> Path:
 
 
 @pytest.fixture(scope="session")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model_folder() -> Path:
     """A small language model that learned a language of a few words, in the layout of transformers."""
-    folder = tmp_path_factory.mktemp("language") / "tiny-gpt2"
-    write_model(folder)
-    return folder
+    return DATA / "tiny-gpt2"
