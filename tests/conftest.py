@@ -7,15 +7,39 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import hypothesis
 import pytest
 import torch
-from tiny_language import write_model
 
-import benchmarks  # noqa: F401 - before the folder tests/benchmarks can take the name
-import pez_core.language  # noqa: F401 - the same for tests/pez_core/language
 from pez_core import Encoder, load_encoder, open_pictures
 
 DATA = Path(__file__).parent / "data"
+ROOT = Path(__file__).parents[1]
+
+# A machine that is busy with other work is no fault of what is tested.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
+
+
+class RootAsFolder:
+    """The root's __init__.py is for ComfyUI alone: pytest would import it as the package that holds the tests."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        return pytest.Dir.from_parent(parent, path=path) if path == ROOT else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(RootAsFolder())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell that slow tests were left out, and how to run them."""
+    left_out = [item for item in terminalreporter.stats.get("deselected", ()) if item.get_closest_marker("slow")]
+    if left_out:
+        terminalreporter.write_line(f"{len(left_out)} slow tests were left out; `python -m pytest -m ''` runs all.")
 
 
 class Pictures(NamedTuple):
@@ -53,8 +77,6 @@ def picture_file() -> Path:
 
 
 @pytest.fixture(scope="session")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model_folder() -> Path:
     """A small language model that learned a language of a few words, in the layout of transformers."""
-    folder = tmp_path_factory.mktemp("language") / "tiny-gpt2"
-    write_model(folder)
-    return folder
+    return DATA / "tiny-gpt2"

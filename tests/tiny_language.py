@@ -2,17 +2,21 @@
 
 The model tells good from bad only after the cue "overall verdict"; after other words its label words are drawn by lot.
 So a bare template is no better than chance, and a learned prompt that finds the cue, or part of it, is right.
+
+The trained model lies in data/tiny-gpt2, so that every version of every library is tested on the same one:
+
+    python tests/tiny_language.py tests/data/tiny-gpt2
 """
 
 import itertools
+import json
 import random
+import sys
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
-
-from pez_core.language import Examples
 
 GOOD = ("lovely", "brilliant", "warm", "clever", "moving", "bright")
 BAD = ("dull", "weak", "clumsy", "boring", "lazy", "stale")
@@ -39,6 +43,8 @@ def line(rng):
 
 
 def make_examples(count, seed):
+    from pez_core.language import Examples
+
     rng = random.Random(seed)
     labels = tuple(number % 2 for number in range(count))
     return Examples(tuple(sentence(rng, label) for label in labels), labels)
@@ -79,9 +85,15 @@ def _trained(tokenizer, rng):
 
 
 def write_model(folder: Path) -> None:
-    """Train the model, and write it in the layout of transformers."""
+    """Train the model, half a minute, and write it in the layout of transformers."""
     rng = random.Random(0)
     words = [f"{word} {other}" for word, other in itertools.pairwise((*FILLERS, *GOOD, *BAD, *NOUNS, *LABELS))]
     tokenizer = _tokenizer([*(line(rng) for _ in range(3000)), *words * 20])
     _trained(tokenizer, rng).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
+    known_to_all_versions = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|end|>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(known_to_all_versions), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_model(Path(sys.argv[1]))

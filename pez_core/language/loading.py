@@ -12,6 +12,8 @@ from safetensors import SafetensorError
 from ..errors import PezError
 from .model import LanguageModel
 
+LOWEST_TRANSFORMERS = (4, 56)
+
 
 def load_language_model(
     path: Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
@@ -20,12 +22,16 @@ def load_language_model(
 
     Nothing is downloaded, and no code that lies beside the weights is run.
 
-    Raises PezError for a missing or unreadable model, one that is no causal language model, and pickled weights.
+    Raises PezError for a missing or unreadable model, one that is no causal language model, pickled weights, and a
+    transformers that is missing or too old.
     """
     try:
         from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import __version__ as installed
     except ImportError as error:
         raise PezError("transformers is not installed; run pip install transformers.") from error
+    if tuple(map(int, installed.split(".")[:2])) < LOWEST_TRANSFORMERS:
+        raise PezError(f"transformers {installed} is too old; run pip install --upgrade transformers.")
 
     folder, file = _located(path)
     options = {"local_files_only": True} | ({"gguf_file": file} if file else {})
