@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import tiny_language
 import torch
-from tiny_language import write_model
+import transformers
 
 import benchmarks  # noqa: F401 - before the folder tests/benchmarks can take the name
 import pez_core.language  # noqa: F401 - the same for tests/pez_core/language
@@ -53,8 +56,20 @@ def picture_file() -> Path:
 
 
 @pytest.fixture(scope="session")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small language model that learned a language of a few words, in the layout of transformers."""
-    folder = tmp_path_factory.mktemp("language") / "tiny-gpt2"
-    write_model(folder)
+def model_folder(pytestconfig: pytest.Config) -> Path:
+    """A small language model that learned a language of a few words, in the layout of transformers.
+
+    It takes half a minute to train, so pytest's cache keeps it until its recipe or a library changes.
+    """
+    recipe = Path(tiny_language.__file__).read_text(encoding="utf-8")
+    made_by = hashlib.sha256(f"{torch.__version__} {transformers.__version__} {recipe}".encode()).hexdigest()
+    folder = pytestconfig.cache.mkdir(f"language-{made_by[:16]}") / "tiny-gpt2"
+    if not folder.exists():
+        with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
+            tiny_language.write_model(Path(unfinished) / "model")
+            try:
+                (Path(unfinished) / "model").rename(folder)
+            except OSError:
+                if not folder.exists():  # else another session was faster
+                    raise
     return folder
