@@ -41,8 +41,10 @@ def load_language_model(
         config = AutoConfig.from_pretrained(folder, **options)
         layers = config.get_text_config().num_hidden_layers
         if not 1 <= layers <= MOST_LAYERS:
-            raise PezError(f"model {path.name!r} claims to have {layers} layers; download it anew, or choose another one.")
-        model, told = AutoModelForCausalLM.from_pretrained(
+            raise PezError(
+                f"model {path.name!r} claims to have {layers} layers; download it anew, or choose another one."
+            )
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             config=config,
             dtype=dtype,
@@ -51,6 +53,7 @@ def load_language_model(
             ignore_mismatched_sizes=True,
             **options,
         )
+        model, told = loaded
         _refuse(path, "lacks weights", told["missing_keys"])
         _refuse(path, "has weights of other shapes than its config", [name for name, *_ in told["mismatched_keys"]])
         found = LanguageModel(model, tokenizer, path.name)
