@@ -14,7 +14,7 @@ from pez_core.refinement import Refinement
 
 @pytest.fixture
 def parts(task, examples):
-    """All that a method is made of, over 24 examples in mini-batches of 6; all swaps are judged by all of their rows."""
+    """All that a method is made of, over 24 examples in mini-batches of 6; swaps need not race."""
     rows = task.rows(examples(24, 1))
     projection = Projection(task.model.embeddings, task.model.vocabulary.allowed_ids("ascii words"))
     start = torch.tensor([task.prompt_ids("maybe green"), task.prompt_ids("people often")])
