@@ -43,10 +43,9 @@ SIZES = (None, 16, 4)
 SPLITS = (13, 21, 42)
 FLUENT = (0.003, 0.01)
 POOL, VALIDATION, TEST = 256, 64, 400
-TOKENS = 5
-LEARNING_RATES = {"pez": 2.0, "pez+refine": 2.0, "fluentprompt": 3.0, "soft": 0.3}
-VALIDATE_EVERY = {"pez": 20, "soft": 20}
-BATCH, SWAPS = 16, 8
+DEFAULT = FitSettings()
+LEARNING_RATES = {"fluentprompt": 3.0, "soft": 0.3}
+VALIDATE_EVERY = {"pez+refine": 5, "autoprompt": 5, "fluentprompt": 5}
 UNLIMITED = 10**6
 CPU = torch.device("cpu")
 
@@ -160,14 +159,11 @@ def run(
         task.model.library(task.rows(some).heads)
     settings = FitSettings(
         method=method,
-        tokens=TOKENS,
         steps=UNLIMITED,
         fluency=fluency,
-        validate_every=VALIDATE_EVERY.get(method, 5),
-        batch=BATCH,
-        swaps=SWAPS,
+        validate_every=VALIDATE_EVERY.get(method, DEFAULT.validate_every),
         seed=number,
-        learning_rate=LEARNING_RATES.get(method, 1.0),
+        learning_rate=LEARNING_RATES.get(method, DEFAULT.learning_rate),
         time_budget=seconds,
     )
     began = time.monotonic()
@@ -201,10 +197,10 @@ def straightforward(task: Task, rows: Rows, ids: Tensor, longest: int) -> tuple[
 def speed(task: Task, train: Examples, rounds: int) -> dict[str, float]:
     """Seconds per step, of ours with texts already read, ours reading them anew, and the straightforward one."""
     rows = task.rows(train)
-    longest = max(len(head) + TOKENS + len(tail) for head, tail in zip(rows.heads, rows.tails))
-    batch = rows.take(range(BATCH))
+    longest = max(len(head) + DEFAULT.tokens + len(tail) for head, tail in zip(rows.heads, rows.tails))
+    batch = rows.take(range(DEFAULT.batch))
     goal = ClassificationGoal(task, batch, len(batch), 0.0)
-    ids = task.model.vocabulary.allowed_ids("ascii words")[torch.randint(1000, (1, TOKENS))]
+    ids = task.model.vocabulary.allowed_ids("ascii words")[torch.randint(1000, (1, DEFAULT.tokens))]
     judged, gradient = goal.judge_with_gradient(ids)
     loss, wanted_gradient = straightforward(task, batch, ids[0], longest)
     difference = (gradient[0] - wanted_gradient).abs().max() / wanted_gradient.abs().max()

@@ -8,13 +8,15 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..pez_core import PezError
+from ..pez_core.language import FitSettings, Template
+from ..pez_core.vocabulary import TOKEN_FILTERS
 from . import sockets
 from .results import on_node
 from .running import differentiable, telling
 
 MISSING = "put a .tsv or .csv file into the input folder"
-VALIDATION = 200
 METHODS = ["pez", "pez+refine", "autoprompt", "fluentprompt", "template"]
+DEFAULT = FitSettings()
 
 
 def data_choices() -> list[str]:
@@ -45,7 +47,7 @@ class ClassificationPrompt(io.ComfyNode):
                 ),
                 io.String.Input("label_column", default="label", tooltip="Name or number of the class's column."),
                 io.String.Input(
-                    "template", default="{text} {prompt} It was {label}",
+                    "template", default=Template().pattern,
                     tooltip="Where text, learned prompt and label word stand; the label comes last.",
                 ),
                 io.String.Input(
@@ -53,19 +55,46 @@ class ClassificationPrompt(io.ComfyNode):
                     tooltip="The word for each class, as the file names the classes; several words are parted by |.",
                 ),
                 io.Float.Input(
-                    "fluency", default=0.0, min=0.0, max=0.99, step=0.05,
+                    "fluency", default=DEFAULT.fluency, min=0.0, max=0.99, step=0.05,
                     tooltip="Lambda: how much the prompt is to read like the model's own language. 0 is not at all.",
                 ),
                 io.Int.Input(
                     "few_shot", default=0, min=0, max=10_000,
                     tooltip="Learn from this many examples per class and choose by as many more; 0 takes all the data.",
                 ),
-                io.Combo.Input("method", options=METHODS, default="pez", tooltip="How the prompt is learned."),
-                io.Int.Input("prompt_length", default=5, min=1, max=64, tooltip="Tokens of the learned prompt."),
-                io.Int.Input("steps", default=200, min=1, max=100_000, tooltip="Optimisation steps."),
+                io.Combo.Input("method", options=METHODS, default=DEFAULT.method, tooltip="How the prompt is learned."),
                 io.Int.Input(
-                    "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
+                    "prompt_length", default=DEFAULT.tokens, min=1, max=64, tooltip="Tokens of the learned prompt."
+                ),
+                io.Int.Input("steps", default=DEFAULT.steps, min=1, max=100_000, tooltip="Optimisation steps."),
+                io.Int.Input(
+                    "seed", default=DEFAULT.seed, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
                     tooltip="Where the search starts, and which examples it sees.",
+                ),
+                io.Float.Input(
+                    "learning_rate", default=DEFAULT.learning_rate, optional=True, min=0.0001, max=100.0, step=0.1,
+                    round=0.0001,
+                    tooltip="How far each step moves the prompt, in units of the spread of the model's embeddings.",
+                ),
+                io.Int.Input(
+                    "candidates", default=DEFAULT.candidates, optional=True, min=1, max=64,
+                    tooltip="Searches that run side by side; the best one wins. More take more memory.",
+                ),
+                io.Int.Input(
+                    "batch", default=DEFAULT.batch, optional=True, min=1, max=1024,
+                    tooltip="Examples that each step sees. More make steps surer and slower.",
+                ),
+                io.Combo.Input(
+                    "token_filter", options=list(TOKEN_FILTERS), default=DEFAULT.token_filter, optional=True,
+                    tooltip="Which tokens may be used: plain English words, anything printable, or all of them.",
+                ),
+                io.String.Input(
+                    "blocklist", default="", multiline=True, optional=True,
+                    tooltip="Words or phrases never to use, one to a line or separated by commas.",
+                ),
+                io.Float.Input(
+                    "time_budget", default=0.0, optional=True, min=0.0, max=86400.0, step=1.0,
+                    tooltip="Seconds after which the search stops with its best prompt; 0 for no limit.",
                 ),
             ],
             outputs=[
@@ -85,7 +114,8 @@ class ClassificationPrompt(io.ComfyNode):
     @classmethod
     def execute(
         cls, language_model, data, text_column, label_column, template, verbalizer, fluency, few_shot, method,
-        prompt_length, steps, seed,
+        prompt_length, steps, seed, learning_rate=DEFAULT.learning_rate, candidates=DEFAULT.candidates,
+        batch=DEFAULT.batch, token_filter=DEFAULT.token_filter, blocklist="", time_budget=0.0,
     ) -> io.NodeOutput:  # fmt: skip
         from ..pez_core import language
 
@@ -95,10 +125,22 @@ class ClassificationPrompt(io.ComfyNode):
         path = Path(folder_paths.get_input_directory()) / data
         everything = language.read_examples(path, [text_column.strip()], label_column.strip(), words.classes)
         train, validation = language.parted(everything, words.classes, few_shot or None, seed)
-        settings = language.FitSettings(method=method, tokens=prompt_length, steps=steps, fluency=fluency, seed=seed)
-        tell = telling(cls.hidden, "accuracy", steps)
+        settings = FitSettings(
+            method=method,
+            tokens=prompt_length,
+            steps=steps,
+            candidates=candidates,
+            batch=batch,
+            fluency=fluency,
+            seed=seed,
+            learning_rate=learning_rate,
+            token_filter=token_filter,
+            blocklist=sockets.phrases(blocklist),
+            time_budget=time_budget or None,
+        )
+        tell = telling(cls.hidden, "accuracy", steps, settings.time_budget)
         with differentiable():
-            task = language.Task(language_model.brought(), language.Template(template), words)
+            task = language.Task(language_model.brought(), Template(template), words)
             found = language.fit(
                 task, train, validation, settings, on_step=lambda now: tell(now.step, now.accuracy, now.text)
             )

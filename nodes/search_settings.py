@@ -66,7 +66,6 @@ class SearchSettingsNode(io.ComfyNode):
         refinement=SearchSettings.refinement, word_preference=SearchSettings.word_preference,
         batch=0,
     ) -> io.NodeOutput:  # fmt: skip
-        phrases = (phrase.strip() for line in blocklist.splitlines() for phrase in line.split(","))
         return io.NodeOutput(
             SearchSettings(
                 learning_rate=learning_rate,
@@ -74,7 +73,7 @@ class SearchSettingsNode(io.ComfyNode):
                 refinement=refinement,
                 token_filter=token_filter,
                 word_preference=word_preference,
-                blocklist=tuple(phrase for phrase in phrases if phrase),
+                blocklist=sockets.phrases(blocklist),
                 prefix=prefix,
                 suffix=suffix,
                 time_budget=time_budget or None,

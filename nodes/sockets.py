@@ -132,3 +132,9 @@ def outputs() -> list[io.Output]:
 
 def curve_output() -> io.Output:
     return io.Image.Output("curve", display_name="curve", tooltip="A plot of the best similarity after each step.")
+
+
+def phrases(text: str) -> tuple[str, ...]:
+    """What a blocklist holds: phrases, one to a line or separated by commas."""
+    parts = (part.strip() for line in text.splitlines() for part in line.split(","))
+    return tuple(part for part in parts if part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ NAME = "checkpoint.json"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """State after `step` steps and `seconds` of the run that `run` describes."""
+    """State after `step` steps and `seconds` of a run; `run` is what tells it from others, by name, as JSON has it."""
 
-    run: str
+    run: Mapping[str, Any]
     step: int
     seconds: float
     ranking: dict[str, Any]
@@ -33,7 +34,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     tensors = folder / f"step-{checkpoint.step}.safetensors"
     save_file({name: tensor.contiguous().cpu() for name, tensor in checkpoint.tensors.items()}, tensors)
     fields = {
-        "run": json.loads(checkpoint.run),
+        "run": checkpoint.run,
         "step": checkpoint.step,
         "seconds": checkpoint.seconds,
         "ranking": checkpoint.ranking,
@@ -47,19 +48,27 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
             old.unlink()
 
 
-def load_checkpoint(folder: Path, run: str) -> Checkpoint | None:
-    """What was saved last, or None. Raises PezError for one that cannot be read, and one of another run."""
+def load_checkpoint(folder: Path, run: Mapping[str, Any]) -> Checkpoint | None:
+    """What was saved last, or None.
+
+    Raises PezError for one that cannot be read, and for one of another run: it says what differs.
+    """
     path = folder / NAME
     if not path.exists():
         return None
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
         tensors = load_file(folder / Path(fields["tensors"]).name)
-        found = Checkpoint(
-            json.dumps(fields["run"], ensure_ascii=False), fields["step"], fields["seconds"], fields["ranking"], tensors
-        )
+        found = Checkpoint(fields["run"], fields["step"], fields["seconds"], fields["ranking"], tensors)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise PezError(f"checkpoint in {str(folder)!r} cannot be read; delete the folder to start again.") from error
-    if json.loads(run) != json.loads(found.run):
-        raise PezError(f"checkpoint in {str(folder)!r} is of a run with other settings; choose another folder.")
+    if not isinstance(found.run, dict):
+        raise PezError(
+            f"checkpoint in {str(folder)!r} was written by an older version; delete the folder to start again."
+        )
+    different = [name for name in {**run, **found.run} if run.get(name) != found.run.get(name)]
+    if different:
+        *names, last = different
+        listed = f"{', '.join(names)} and {last}" if names else last
+        raise PezError(f"checkpoint in {str(folder)!r} is of a run with other {listed}; choose another folder.")
     return found

@@ -53,6 +53,10 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> str:
     """What the command prints. Raises PezError for an input that cannot be used."""
+    for name in ("few_shot", "limit", "best"):
+        count = getattr(options, name, None)
+        if count is not None and count < 1:
+            raise PezError(f"{name.replace('_', '-')} is {count}; choose 1 or more.")
     return {"fit": _fit, "eval": _evaluate, "transfer": _transfer}[options.part](options)
 
 
@@ -114,7 +118,7 @@ def _task_and_examples(options: argparse.Namespace, source: ClassificationPrompt
     verbalizer = _verbalizer(options.verbalizer or (source.verbalizer if source else None))
     pattern = options.template or (source.template if source else Template().pattern)
     examples = read_examples(options.data, options.text, options.label, verbalizer.classes)
-    if options.limit:
+    if options.limit is not None:
         examples, _ = split(examples, options.limit, 0)
     return Task(load_language_model(options.model, options.device), Template(pattern), verbalizer), examples
 

@@ -6,6 +6,7 @@ import csv
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from ..errors import PezError
@@ -36,10 +37,11 @@ def read_examples(path: Path, text: Sequence[str], label: str, classes: Sequence
     Raises PezError for an unreadable or empty file, a missing column, and a label that is not among `classes`.
     """
     rows = _rows(path)
-    header = None if all(column.isdigit() for column in (*text, label)) else rows.pop(0)
-    columns = [_column(path, column, header, rows) for column in (*text, label)]
+    by_number = all(column.isdecimal() for column in (*text, label))
+    header = None if by_number or not rows else rows.pop(0)
     if not rows:
         raise PezError(f"data file {path.name!r} holds no examples; give one with a text and a label per line.")
+    columns = [_column(path, column, header, len(header or rows[0])) for column in (*text, label)]
     texts, labels = [], []
     for number, row in enumerate(rows, 1 if header is None else 2):
         if len(row) <= max(columns):
@@ -57,9 +59,11 @@ def read_examples(path: Path, text: Sequence[str], label: str, classes: Sequence
 
 def few_shot(examples: Examples, count: int, classes: Sequence[str], seed: int) -> Examples:
     """`count` examples of each class, drawn by `seed`. Raises PezError when a class has fewer."""
+    if count < 1:
+        raise PezError(f"examples per class are {count}; choose 1 or more.")
     rows = []
     for label, drawn in enumerate(_by_class(examples, len(classes), seed)):
-        if len(drawn) < count or not drawn:
+        if len(drawn) < count:
             raise PezError(
                 f"data has {len(drawn)} examples of class {classes[label]!r}, not {count}; give more or ask for fewer."
             )
@@ -68,15 +72,20 @@ def few_shot(examples: Examples, count: int, classes: Sequence[str], seed: int) 
 
 
 def split(examples: Examples, count: int, seed: int) -> tuple[Examples, Examples]:
-    """`count` examples drawn by `seed`, with as many of each class as there can be, and the rest."""
+    """`count` examples drawn by `seed`, with as many of each class as there can be, and the rest, which may be none.
+
+    Raises PezError for a count below 1.
+    """
+    if count < 1:
+        raise PezError(f"number of examples is {count}; choose 1 or more.")
     turns = in_turns(examples, seed)
     return examples.take(sorted(turns[:count])), examples.take(sorted(turns[count:]))
 
 
 def in_turns(examples: Examples, seed: int) -> list[int]:
     """All rows, shuffled by `seed`, the classes taking turns while they last."""
-    by_class = _by_class(examples, max(examples.labels) + 1, seed)
-    return [rows[turn] for turn in range(max(map(len, by_class))) for rows in by_class if turn < len(rows)]
+    by_class = _by_class(examples, max(examples.labels, default=-1) + 1, seed)
+    return [row for turn in zip_longest(*by_class) for row in turn if row is not None]
 
 
 def parted(examples: Examples, classes: Sequence[str], count: int | None, seed: int) -> tuple[Examples, Examples]:
@@ -84,7 +93,7 @@ def parted(examples: Examples, classes: Sequence[str], count: int | None, seed: 
 
     Raises PezError when a class has too few.
     """
-    if count:
+    if count is not None:
         return split(few_shot(examples, 2 * count, classes, seed), count * len(classes), seed)
     few_shot(examples, 2, classes, seed)
     chosen = max(len(classes), min(VALIDATION_AT_MOST, round(VALIDATION_SHARE * len(examples))))
@@ -105,17 +114,16 @@ def _rows(path: Path) -> list[list[str]]:
             if path.suffix == ".csv":
                 return [row for row in csv.reader(lines) if row]
             return [line.rstrip("\r\n").split("\t") for line in lines if line.strip()]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise PezError(f"data file {str(path)!r} could not be read: {error}.") from error
 
 
-def _column(path: Path, column: str, header: list[str] | None, rows: list[list[str]]) -> int:
+def _column(path: Path, column: str, header: list[str] | None, width: int) -> int:
     names = [name.strip() for name in header or ()]
-    if column in names:
-        return names.index(column)
-    width = len(header or (rows[0] if rows else ()))
-    if column.isdigit() and 1 <= int(column) <= width:
-        return int(column) - 1
+    numbers = [str(number) for number in range(1, width + 1)]
+    for known in (names, numbers):
+        if column in known:
+            return known.index(column)
     raise PezError(
         f"data file {path.name!r} has no column {column!r}; choose a name in its first line, or 1 to {width}."
     )

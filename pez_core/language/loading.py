@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from ..errors import PezError
 from .model import LanguageModel
 
 LOWEST_TRANSFORMERS = (4, 56)
+NAMED = 3
+MOST_LAYERS = 1000
+READABLE = "so"
 
 
 def load_language_model(
@@ -22,11 +25,11 @@ def load_language_model(
 
     Nothing is downloaded, and no code that lies beside the weights is run.
 
-    Raises PezError for a missing or unreadable model, one that is no causal language model, pickled weights, and a
-    transformers that is missing or too old.
+    Raises PezError for a missing or unreadable model, one that is no causal language model, pickled weights, a file
+    that lacks some of the weights, a folder without a tokenizer, and a transformers that is missing or too old.
     """
     try:
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
         from transformers import __version__ as installed
     except ImportError as error:
         raise PezError("transformers is not installed; run pip install transformers.") from error
@@ -34,15 +37,57 @@ def load_language_model(
         raise PezError(f"transformers {installed} is too old; run pip install --upgrade transformers.")
 
     folder, file = _located(path)
-    options = {"local_files_only": True} | ({"gguf_file": file} if file else {})
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    if file:
+        options["gguf_file"] = file
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, **options)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        config = AutoConfig.from_pretrained(folder, **options)
+        layers = config.get_text_config().num_hidden_layers
+        if not 1 <= layers <= MOST_LAYERS:
+            raise PezError(
+                f"model {path.name!r} claims to have {layers} layers; download it anew, or choose another one."
+            )
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            **options,
+        )
+        model, told = loaded
+        _refuse(path, "lacks weights", told["missing_keys"])
+        _refuse(path, "has weights of other shapes than its config", [name for name, *_ in told["mismatched_keys"]])
+        found = LanguageModel(model, tokenizer, path.name)
+        readable = found.vocabulary.decode(found.vocabulary.encode(READABLE)).lower() == READABLE
+    except PezError:
+        raise
+    except Exception as error:  # foreign code on files that nobody has checked: it raises whatever it comes upon
         logging.getLogger(__name__).debug("transformers could not load %s", path, exc_info=True)
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-        raise PezError(f"model {path.name!r} could not be loaded as a causal language model: {reason}.") from error
-    return LanguageModel(model.to(device), tokenizer, path.name)
+        raise PezError(
+            f"model {path.name!r} could not be loaded as a causal language model ({_reason(error)}); "
+            "check its files, or choose another one."
+        ) from error
+    if not readable:
+        raise PezError(f"model {path.name!r} has no tokenizer; put its tokenizer.json beside the weights.")
+    found.transformers_model.to(device)
+    return found
+
+
+def _refuse(path: Path, fault: str, weights: Collection[str]) -> None:
+    """transformers fills such weights with random numbers, and only warns."""
+    if weights:
+        named = ", ".join(sorted(weights)[:NAMED])
+        more = f" and {len(weights) - NAMED} more" if len(weights) > NAMED else ""
+        raise PezError(f"model {path.name!r} {fault} ({named}{more}); download it anew, or choose another one.")
+
+
+def _reason(error: Exception) -> str:
+    """The first sentence of what went wrong."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].partition(". ")[0].rstrip(".:;")
 
 
 def _located(path: Path) -> tuple[str, str | None]:

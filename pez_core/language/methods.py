@@ -28,7 +28,8 @@ DESCENT_SHARE = 0.5
 class Parts:
     """What all methods are made of: the goal on the training data, the goal that swaps are judged by, and where to go.
 
-    `learning_rate` is in units of the spread of the model's embeddings, which differs by orders of magnitude.
+    `admits` tells whether ids come back from the round trip, and as a text that may be returned. `learning_rate` is in
+    units of the spread of the model's embeddings, which differs by orders of magnitude.
     """
 
     model: LanguageModel
@@ -40,7 +41,7 @@ class Parts:
     relative_rate: float
     weight_decay: float
     swaps: int
-    survives: Callable[[Ids], bool]
+    admits: Callable[[Ids], bool]
 
     @property
     def learning_rate(self) -> float:
@@ -124,7 +125,7 @@ class AutoPrompt:
         _, gradient = parts.goal.judge_with_gradient(self._ids, parts.generator)
         position = int(torch.randint(self._ids.shape[1], (), generator=parts.generator))
         gains = -parts.projection.products(gradient[0, position : position + 1])[0]
-        tokens = parts.projection.preferred[gains.topk(parts.swaps).indices]
+        tokens = parts.projection.preferred[gains.topk(min(parts.swaps, len(gains))).indices]
         tried = self._ids.repeat(len(tokens) + 1, 1)
         tried[1:, position] = tokens
         judged = parts.goal.judge(tried, parts.goal.drawn(parts.generator))
@@ -165,7 +166,7 @@ class PezThenRefine:
         for score, ids in sorted(zip(scores, map(tuple, tried)), reverse=True):
             if score <= self._leader.score:
                 break
-            if self._parts.survives(ids):
+            if self._parts.admits(ids):
                 self._leader.learned, self._leader.score = ids, score
                 break
         # Only the leader is worth validating: the others did worse on the same examples.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,6 +52,14 @@ class LanguageModel:
     def start(self) -> Ids:
         """Ids that the tokenizer puts before a text."""
         return tuple(self._tokenizer("a").input_ids[: -len(self.vocabulary.encode("a"))])
+
+    def fingerprint(self) -> str:
+        """A hash of all weights with their names: other weights, another fingerprint."""
+        seen = hashlib.sha256()
+        for name, weight in self.transformers_model.named_parameters():
+            seen.update(f"{name} {weight.dtype} {tuple(weight.shape)} ".encode())
+            seen.update(weight.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+        return seen.hexdigest()
 
     def embed(self, ids: Tensor) -> Tensor:
         """Embeddings (…, D) of ids (…) as they enter the model."""

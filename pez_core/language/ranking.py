@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -28,11 +30,12 @@ class Ranked:
 class Ranking:
     """Keeps the best texts. What a text does is judged by the text, filled into the template and tokenised again.
 
-    Between two validations it remembers the offer that did best on its mini-batch, and the last one.
+    Between two validations it remembers the offer that did best on its mini-batch, and the last one. Texts in which
+    `blocked` is found are never considered.
     """
 
-    def __init__(self, task: Task, validation: Examples, keep: int) -> None:
-        self._task, self._validation, self._keep = task, validation, keep
+    def __init__(self, task: Task, validation: Examples, keep: int, blocked: re.Pattern[str]) -> None:
+        self._task, self._validation, self._keep, self._blocked = task, validation, keep, blocked
         self._labels = torch.tensor(validation.labels)
         self._waiting: list[Ids] = []
         self._score = float("-inf")
@@ -58,7 +61,10 @@ class Ranking:
     def offer(self, offered: Offer) -> None:
         """What a step tried."""
         learned, scores, _ = offered
-        best = max(range(len(scores)), key=scores.__getitem__)
+        best_first = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
+        best = next((place for place in best_first if not self._blocked.search(self._text(learned[place]))), None)
+        if best is None:
+            return
         if scores[best] > self._score or not self._waiting:
             self._score, first = scores[best], tuple(learned[best])
         else:
@@ -71,7 +77,7 @@ class Ranking:
             if self.soft is not None:
                 self._consider_soft(self.soft)
             elif ids:
-                self.consider_text(self._task.model.vocabulary.decode(ids))
+                self.consider_text(self._text(ids))
         self._waiting, self._score = [], float("-inf")
         self.history.append(self.accuracy)
 
@@ -96,6 +102,9 @@ class Ranking:
         self.ranked = [Ranked(**ranked) for ranked in state["ranked"]]
         self.history = list(state["history"])
         self._seen = {ranked.text for ranked in self.ranked}
+
+    def _text(self, ids: Sequence[int]) -> str:
+        return self._task.model.vocabulary.decode(ids)
 
     def _consider_soft(self, soft: Soft) -> None:
         embedded = soft.embedded.detach()[0].clone()

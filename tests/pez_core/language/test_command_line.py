@@ -9,6 +9,7 @@ import time
 import pytest
 
 from pez_core.command_line import main
+from pez_core.language import FitSettings
 
 COLUMNS = ["--text", "text", "--label", "label"]
 WORDS = ["--verbalizer", "bad=terrible,good=great"]
@@ -91,8 +92,56 @@ def test_ctrl_c_keeps_the_best_and_the_same_command_goes_on(model_folder, files)
         (["--verbalizer", "bad=terrible,fine=great"], "has the label 'good'"),
         (["--verbalizer", "bad=terrible,good=great,odd=so"], "data has 0 examples of class 'odd'"),
         (["--few-shot", "100"], "not 200; give more or ask for fewer"),
+        (["--few-shot", "-3"], "few-shot is -3; choose 1 or more"),
+        (["--few-shot", "0"], "few-shot is 0; choose 1 or more"),
+        (["--learning-rate", "nan"], "learning rate is nan; choose more than 0"),
+        (["--time-budget", "inf"], "time budget is inf seconds; choose more than 0, or none"),
+        (["--seed", "-1"], "seed is -1; choose 0 to"),
+        (["--batch", "0"], "batch is 0; choose 1 or more"),
     ],
 )
 def test_inputs_that_cannot_be_used_get_one_sentence(capsys, model_folder, files, more, message):
     code, out, err = fit(capsys, model_folder, files, *more)
     assert code == 2 and out == "" and err.startswith("pez_core: ") and message in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("count", ["-5", "0"])
+@pytest.mark.parametrize(
+    ("part", "name", "source"),
+    [("eval", "limit", "--prompt"), ("transfer", "limit", "--from"), ("transfer", "best", "--from")],
+)
+def test_counts_below_one_get_one_sentence(capsys, model_folder, files, part, name, source, count):
+    data = ["--model", model_folder, "--data", files / "test.tsv", *COLUMNS, *WORDS, source, "run"]
+    code, out, err = run(capsys, part, *data, f"--{name}", count)
+    assert (code, out, err) == (2, "", f"pez_core: {name} is {count}; choose 1 or more.\n")
+
+
+FIT_OPTIONS = {
+    "method": ("--method", "fluentprompt"),
+    "tokens": ("--tokens", "3"),
+    "steps": ("--steps", "7"),
+    "candidates": ("--candidates", "2"),
+    "batch": ("--batch", "9"),
+    "fluency": ("--fluency", "0.25"),
+    "seed": ("--seed", "11"),
+    "learning_rate": ("--learning-rate", "0.5"),
+    "token_filter": ("--token-filter", "printable"),
+    "blocklist": ("--block", "so"),
+    "time_budget": ("--time-budget", "1000"),
+}
+
+
+def test_every_setting_is_an_option_or_documented_as_for_python_only(capsys, model_folder, files):
+    train, out = files / "train.tsv", files / "run"
+    given = ["--model", model_folder, "--train", train, "--out", out, *COLUMNS, *WORDS]
+    run(capsys, "fit", *given, *(part for option in FIT_OPTIONS.values() for part in option))
+    settings = json.loads((out / "result.json").read_text(encoding="utf-8"))["settings"]
+    values = {name: settings[name] for name in FIT_OPTIONS}
+    assert values == {
+        "method": "fluentprompt", "tokens": 3, "steps": 7, "candidates": 2, "batch": 9, "fluency": 0.25, "seed": 11,
+        "learning_rate": 0.5, "token_filter": "printable", "blocklist": ["so"], "time_budget": 1000.0,
+    }  # fmt: skip
+    _, python_only = FitSettings.__doc__.split("For Python only")
+    for field in set(settings) - set(FIT_OPTIONS):
+        assert f"`{field}`" in python_only
+        assert settings[field] == getattr(FitSettings(), field)

@@ -1,84 +1,164 @@
-"""Language models from folders, their vocabulary, and what cannot be used."""
+"""A language model over embeddings: states, logits and surprise are those of transformers' own forward."""
 
-import json
+import copy
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertForMaskedLM
+from tokenizers.processors import TemplateProcessing
+from transformers import (
+    AutoTokenizer,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GraniteConfig,
+    GraniteForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PhiConfig,
+    PhiForCausalLM,
+)
 
 from pez_core import PezError
-from pez_core.language import load_language_model
-from pez_core.language.memory import Library, Reading
+from pez_core.language import Examples, LanguageModel, Task, Template
+from pez_core.language.memory import Past
+
+SMALL = {
+    "vocab_size": 700,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 48,
+    "pad_token_id": 0,
+}
+CONFIGS = {
+    "capped logits, scaled embeddings": lambda: Gemma2ForCausalLM(
+        Gemma2Config(**SMALL, head_dim=8, final_logit_softcapping=0.5, sliding_window=4)
+    ),
+    "a head of its own": lambda: LlamaForCausalLM(LlamaConfig(**SMALL, tie_word_embeddings=False)),
+    "a head with a bias": lambda: PhiForCausalLM(PhiConfig(**SMALL)),
+}
+NOTHING = Past((), torch.zeros(1, dtype=torch.long))
+IDS = torch.tensor([[5, 30, 9, 41, 26, 7]])
 
 
-def test_words_are_pieces_that_begin_with_a_space(model):
-    words = {model.vocabulary.texts[token] for token in model.vocabulary.words}
-    assert {"movie", "great", "maybe"} <= words
-    for token in model.vocabulary.words:
-        text = model.vocabulary.texts[token]
-        assert text.isascii() and text.isalpha()
-        assert model.vocabulary.encode(f"so {text}")[-1] == token
+@pytest.fixture(scope="module")
+def tokenizer(model_folder):
+    return AutoTokenizer.from_pretrained(model_folder)
 
 
-def test_special_tokens_are_never_allowed(model):
-    allowed = set(model.vocabulary.allowed_ids("all").tolist())
-    assert 0 not in allowed and allowed >= model.vocabulary.words
+@pytest.fixture(params=CONFIGS)
+def other(request, tokenizer):
+    """A language model of another make, with random weights."""
+    torch.manual_seed(0)
+    made = CONFIGS[request.param]()
+    with torch.no_grad():
+        for weight in made.parameters():
+            weight.add_(torch.randn(weight.shape) * 0.05)
+    return LanguageModel(made, tokenizer, "other")
 
 
-def test_texts_fall_out_of_the_library_for_lack_of_room_and_are_read_again():
-    reads = []
-
-    def read(texts):
-        reads.extend(texts)
-        return [
-            Reading(((torch.zeros(1, len(text), 1), torch.zeros(1, len(text), 1)),), torch.zeros(1)) for text in texts
-        ]
-
-    library = Library(read, kept_bytes=40)
-    for text in ((1, 2), (3, 4), (1, 2), (5, 6), (3, 4)):
-        (reading,) = library([text])
-        assert reading.layers[0][0].shape[1] == 2
-    assert reads == [(1, 2), (3, 4), (5, 6), (3, 4)]
-    library.forget()
-    library([(5, 6)])
-    assert reads[-1] == (5, 6)
+def test_states_and_logits_are_those_of_the_whole_forward(other):
+    wanted = other.transformers_model(IDS).logits
+    states = other.states(other.embed(IDS), NOTHING)
+    assert torch.allclose(other.logits(states), wanted, atol=1e-5)
+    some = torch.tensor([3, 600, 41])
+    assert torch.allclose(other.logits(states, some), wanted[..., some], atol=1e-5)
+    assert other.logits(states).dtype == torch.float32
 
 
-def test_an_encoder_is_refused(tmp_path, model_folder):
-    config = BertConfig(
-        vocab_size=300, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64
-    )
-    BertForMaskedLM(config).save_pretrained(tmp_path)
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        (tmp_path / name).write_bytes((model_folder / name).read_bytes())
-    with pytest.raises(PezError, match="reads in both directions; choose a causal one"):
-        load_language_model(tmp_path)
+def test_a_text_that_was_read_before_is_gone_on_from(other):
+    wanted = other.states(other.embed(IDS), NOTHING)
+    (reading,) = other.library([tuple(IDS[0, :4].tolist())])
+    assert torch.allclose(reading.last_state, wanted[0, 3], atol=1e-5)
+    past = Past(tuple((keys[None], values[None]) for keys, values in reading.layers), torch.tensor([4]))
+    assert torch.allclose(other.states(other.embed(IDS[:, 4:]), past), wanted[:, 4:], atol=1e-5)
 
 
-def test_pickled_weights_are_refused(tmp_path, model_folder):
-    (tmp_path / "config.json").write_bytes((model_folder / "config.json").read_bytes())
-    torch.save({}, tmp_path / "pytorch_model.bin")
-    with pytest.raises(PezError, match="holds no safetensors or GGUF file; convert it"):
-        load_language_model(tmp_path)
+def test_texts_of_all_lengths_are_read_together_like_alone(model):
+    texts = [(5, 6, 7, 8, 9), (), (30,), (40, 41, 42)]
+    together = LanguageModel(model.transformers_model, model._tokenizer, "again").library(texts)
+    assert together[1].layers == () and together[1].last_state is None
+    for text, reading in zip(texts, together):
+        if text:
+            alone = model._read([text])[0]
+            assert torch.allclose(reading.last_state, alone.last_state, atol=1e-5)
+            for mine, other in zip(reading.layers, alone.layers):
+                assert mine[0].shape[1] == mine[1].shape[1] == len(text)
+                assert torch.allclose(mine[0], other[0], atol=1e-5) and torch.allclose(mine[1], other[1], atol=1e-5)
 
 
-def test_a_missing_folder_is_refused(tmp_path):
-    with pytest.raises(PezError, match="is neither a folder nor a GGUF file; check its spelling"):
-        load_language_model(tmp_path / "none")
+def test_surprise_is_what_the_logits_say_of_the_ids(other):
+    states = other.states(other.embed(IDS), NOTHING)[:, :-1]
+    logs = other.logits(states).log_softmax(-1)
+    surprise = other.surprise(states, other.embed(IDS[:, 1:]), IDS[:, 1:])
+    assert torch.allclose(surprise, -logs.gather(-1, IDS[:, 1:, None])[..., 0], atol=1e-5)
 
 
-def test_unreadable_weights_are_refused(tmp_path, model_folder):
-    for file in model_folder.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    (tmp_path / "model.safetensors").write_bytes(b"\xff" * 64)
-    with pytest.raises(PezError, match="could not be loaded as a causal language model"):
-        load_language_model(tmp_path)
+@pytest.mark.parametrize("scaled", [False, True])
+def test_where_embeddings_are_shared_the_gradient_tells_which_token_was_expected(model, tokenizer, scaled):
+    if scaled:
+        torch.manual_seed(0)
+        model = LanguageModel(Gemma2ForCausalLM(Gemma2Config(**SMALL, head_dim=8)), tokenizer, "gemma")
+    states = model.states(model.embed(IDS), NOTHING)[:, :-1].detach()
+    embedded = model.embed(IDS[:, 1:]).detach().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(model.surprise(states, embedded, IDS[:, 1:]).sum(), embedded)
+    assert torch.allclose(gradient, -states / (32**0.5 if scaled else 1), atol=1e-5)
 
 
-def test_a_model_of_an_unknown_kind_is_refused(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "nonesuch"}))
-    save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
-    with pytest.raises(PezError, match="could not be loaded as a causal language model"):
-        load_language_model(tmp_path)
-    assert load_file(tmp_path / "model.safetensors")
+def test_a_head_of_its_own_says_nothing_of_embeddings(tokenizer):
+    torch.manual_seed(0)
+    model = LanguageModel(CONFIGS["a head of its own"](), tokenizer, "llama")
+    states = model.states(model.embed(IDS), NOTHING)[:, :-1].detach()
+    embedded = model.embed(IDS[:, 1:]).detach().requires_grad_(True)
+    assert not model.surprise(states, embedded, IDS[:, 1:]).requires_grad
+
+
+def test_logits_that_are_not_the_heads_are_refused(tokenizer):
+    scaled = GraniteForCausalLM(GraniteConfig(**SMALL, logits_scaling=8.0))
+    with pytest.raises(PezError, match="model 'scaled' changes its logits in an unsupported way; choose another one"):
+        LanguageModel(scaled, tokenizer, "scaled")
+
+
+def test_ids_before_a_text_are_read_before_every_text(model, tokenizer, verbalizer):
+    starting = copy.deepcopy(tokenizer)
+    starting.backend_tokenizer.post_processor = TemplateProcessing(single="<|end|> $A", special_tokens=[("<|end|>", 0)])
+    with_start = LanguageModel(model.transformers_model, starting, "starting")
+    assert with_start.start == (0,) and model.start == ()
+    assert with_start.vocabulary.encode("the movie") == model.vocabulary.encode("the movie")
+    task, some = Task(with_start, Template(), verbalizer), Examples(("the movie is dull .",), (0,))
+    assert task.rows(some).heads[0] == (0, *model.vocabulary.encode("the movie is dull ."))
+    (classes,) = task.scores(with_start.embeddings[:0][None], task.filled(some, "overall verdict")).classes
+    whole = [0, *model.vocabulary.encode("the movie is dull . overall verdict It was")]
+    logits = model.transformers_model(torch.tensor([whole])).logits[0, -1]
+    assert torch.allclose(classes[0], logits[[ids[0] for _, ids in task.label_ids.words]], atol=1e-4)
+    assert task.fitted(Examples(("the movie " * 60,), (0,)), 5)[1] == 1
+
+
+def test_the_context_is_the_configs(model, other):
+    assert (model.context_length, other.context_length) == (64, 48)
+
+
+def test_no_weight_wants_a_gradient(model):
+    assert not any(weight.requires_grad for weight in model.transformers_model.parameters())
+    assert not model.transformers_model.training
+
+
+def test_the_fingerprint_is_that_of_names_numbers_and_types(model, tokenizer):
+    def again(change=None, dtype=torch.float32):
+        other = copy.deepcopy(model.transformers_model).to(dtype)
+        if change:
+            with torch.no_grad():
+                change(other)
+        return LanguageModel(other, tokenizer, "again").fingerprint()
+
+    def last(other):
+        list(other.parameters())[-1].view(-1)[-1].add_(1e-3)
+
+    def swapped(other):
+        first, second = other.transformer.h[0].ln_1, other.transformer.h[0].ln_2
+        first.weight, second.weight = second.weight, first.weight
+
+    assert again() == model.fingerprint()
+    found = {model.fingerprint(), again(last), again(swapped), again(dtype=torch.bfloat16)}
+    assert len(found) == 4 and all(len(each) == 64 for each in found)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from pez_core import PezError
 from pez_core.language import Verbalizer
+from pez_core.language.verbalizer import LabelIds
 
 words = st.text("abcdefghij", min_size=1, max_size=5)
 
@@ -17,12 +18,27 @@ def test_what_is_written_is_read_back(classes):
     assert Verbalizer.parse(str(verbalizer)) == verbalizer
 
 
+def test_spaces_and_empty_parts_do_no_harm():
+    verbalizer = Verbalizer.parse(" 0 = terrible | bad , ,1= great=good ,")
+    assert verbalizer.words == {"0": ("terrible", "bad"), "1": ("great=good",)}
+    assert verbalizer.classes == ("0", "1") and str(verbalizer) == "0=terrible|bad,1=great=good"
+
+
+def test_what_is_read_to_score_words_is_all_but_their_last_tokens():
+    ids = LabelIds(((0, (5,)), (0, (6, 7, 8)), (1, (6, 7, 9)), (1, (4, 3))))
+    assert ids.prefixes == [(), (6, 7), (4,)]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("0=terrible", "has fewer than two classes"),
         ("0=terrible,1=", "has no word for class '1'"),
         ("0=great,1=great", "has one word for two classes"),
+        ("0=bad,1=great|", "has no word for class '1'; write it as 1=word"),
+        ("0=bad|bad,1=great", "has one word for two classes; give each its own"),
+        ("", "has fewer than two classes; write it as 0=terrible,1=great"),
+        ("0=bad,great", "is not of the form 0=terrible,1=great; write class=word pairs"),
         ("great,terrible", "is not of the form 0=terrible,1=great"),
         ("0=bad,0=terrible,1=great", r"names a class twice; part its words by \|"),
     ],
