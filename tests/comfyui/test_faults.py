@@ -49,6 +49,7 @@ def shown_on_node(server, graph: dict[str, Any]) -> dict[str, Any]:
     return record["outputs"]["pez"]["pez"][0]
 
 
+@pytest.mark.slow  # 105 searches
 def test_cancel_at_any_step_stops_within_one_and_leaves_no_trace(server, capsys):
     """50 times: the same workflow then runs to the same result, and the server does not grow."""
 
@@ -162,6 +163,7 @@ TEXTS = st.one_of(
 )
 
 
+@pytest.mark.slow  # 150 graphs, one after the other
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(text=TEXTS)
 def test_any_text_gets_a_result_or_one_sentence(server, text):

@@ -48,6 +48,7 @@ def test_no_ids_that_a_search_may_use_spell_prompt_syntax(encoder, allowed, toke
         assert text.isascii() and all(word.isalpha() for word in text.split())
 
 
+@pytest.mark.slow  # 2,000 times forward and backward through the tower
 @many(2_000)
 @given(token_filter=st.sampled_from(TOKEN_FILTERS), places=st.lists(st.integers(0, 10**6), min_size=4, max_size=4))
 def test_what_is_kept_survives_the_round_trip_and_keeps_its_score(encoder, contents, allowed, token_filter, places):

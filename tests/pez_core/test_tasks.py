@@ -22,11 +22,13 @@ def prompts(encoder, contents):
     return [invert(encoder, features[None], SETTINGS) for features in contents.features]
 
 
+@pytest.mark.slow  # 40 searches, which the next test shares
 def test_prompts_score_above_the_true_caption_on_38_of_40_pictures(encoder, contents, prompts):
     captions = [score(encoder, fact["caption"], f[None]) for fact, f in zip(contents.facts, contents.features)]
     assert sum(found.similarity > caption.similarity for found, caption in zip(prompts, captions)) >= 38
 
 
+@pytest.mark.slow
 def test_prompts_alone_retrieve_the_concept_among_all(encoder, contents, prompts, capsys):
     with safe_open(DATA / "concepts.safetensors", "pt") as file:
         concepts, names = file.get_tensor("features").float(), json.loads(file.metadata()["names"])
