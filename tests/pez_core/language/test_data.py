@@ -28,6 +28,12 @@ def test_columns_go_by_name_in_a_file_with_header_and_quotes(tmp_path):
     assert read_examples(path, ["sentence"], "label", CLASSES).texts == ('good, very "good"', "bad")
 
 
+def test_a_quoted_text_may_go_over_lines(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b'"so\r\nlong",1\r\n\r\nbad,0\r\n')
+    assert read_examples(path, ["1"], "2", CLASSES) == Examples(("so\r\nlong", "bad"), (1, 0))
+
+
 def test_several_text_columns_are_joined(tmp_path):
     path = write(tmp_path, "a.csv", '"1","Title","Body"\n')
     assert read_examples(path, ["2", "3"], "1", CLASSES) == Examples(("Title Body",), (1,))

@@ -1,9 +1,12 @@
 """Learning a prompt: every method finds the cue, and a broken run ends like an unbroken one."""
 
 import copy
+import itertools
 import json
 import math
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,6 +23,8 @@ from pez_core.language import (
     fit,
     table,
 )
+from pez_core.language.data import in_turns, split
+from pez_core.language.goal import ClassificationGoal
 from pez_core.language.methods import METHODS
 from pez_core.vocabulary import blocked_phrases
 
@@ -69,6 +74,140 @@ def test_fluency_makes_the_prompt_expected(task, data):
     plain, fluent = (fit(task, *data, replace(SETTINGS, fluency=weight, steps=60)) for weight in (0.0, 0.9))
     perplexity = [evaluate(task, found.text, data[1]).perplexity for found in (plain, fluent)]
     assert perplexity[1] < perplexity[0]
+
+
+class Shown:
+    """A method that takes no steps, and shows what it was made of and told."""
+
+    def __init__(self, parts):
+        self.parts, self.told = parts, []
+        Shown.last = self
+
+    def step(self, share, best):
+        self.told.append((share, best))
+        ids = self.parts.start.tolist()
+        return ids, [float(-place) for place in range(len(ids))], [0.0] * len(ids)
+
+    def state(self):
+        return {"nothing": torch.zeros(1)}
+
+    def restore(self, state):
+        raise AssertionError("nothing was saved")
+
+
+@pytest.fixture
+def shown_by(task, data, monkeypatch):
+    """Fit with a method that shows what it is made of: the method, and the result."""
+    monkeypatch.setitem(METHODS, "pez", Shown)
+
+    def run(train=data[0], on_step=None, **changes):
+        settings = FitSettings(**{"tokens": 2, "steps": 6, **changes})
+        found = fit(task, train, data[1], settings, on_step=on_step)
+        return Shown.last, found
+
+    return run
+
+
+def test_a_method_is_made_of_the_settings(task, data, shown_by):
+    parts = shown_by(
+        batch=7, fluency=0.25, learning_rate=0.5, weight_decay=0.125, swaps=3, seed=9, candidates=4, blocklist=("so",),
+        token_filter="printable",
+    )[0].parts  # fmt: skip
+    vocabulary, rows = task.model.vocabulary, task.rows(data[0])
+    assert (parts.relative_rate, parts.weight_decay, parts.swaps) == (0.5, 0.125, 3)
+    assert torch.equal(parts.projection.allowed, vocabulary.allowed_ids("printable", ("so",)))
+    assert len(parts.goal.drawn(torch.Generator())) == 7 and parts.goal.drawn(None) == rows
+    swapped = in_turns(data[0], 9)[:32]
+    assert parts.swap_goal.drawn(None) == parts.swap_goal.drawn(torch.Generator()) == rows.take(swapped)
+    for goal, some in ((parts.goal, rows), (parts.swap_goal, rows.take(swapped))):
+        assert torch.equal(
+            goal.judge(parts.start).score, ClassificationGoal(task, some, 1, 0.25).judge(parts.start).score
+        )
+    generator = torch.Generator().manual_seed(9)
+    allowed = parts.projection.allowed
+    assert torch.equal(parts.start, allowed[torch.randint(min(4096, len(allowed)), (4, 2), generator=generator)])
+    assert torch.equal(parts.generator.get_state(), generator.get_state())
+
+
+def test_starts_are_among_the_frequent_tokens(shown_by, monkeypatch):
+    monkeypatch.setattr(sys.modules["pez_core.language.fit"], "START_AMONG", 5)
+    parts = shown_by(candidates=64)[0].parts
+    assert set(parts.start.flatten().tolist()) == set(parts.projection.allowed[:5].tolist())
+
+
+def test_swaps_are_admitted_that_read_back_and_hold_nothing_blocked(task, shown_by):
+    parts = shown_by(blocklist=("Overall verdict",))[0].parts
+    ids = task.prompt_ids
+    assert parts.admits(ids("green verdict")) and parts.admits(ids("verdict overall"))
+    assert not parts.admits(ids("overall verdict"))
+    letters = tuple(task.model.vocabulary.encode(letter)[0] for letter in " so")
+    assert task.model.vocabulary.decode(letters) == "so" and not parts.admits(letters)
+
+
+def test_no_more_than_the_pool_is_learned_from(task, data, shown_by):
+    parts = shown_by(pool=10, seed=4)[0].parts
+    assert parts.goal.drawn(None) == task.rows(split(data[0], 10, 4)[0])
+    assert shown_by(pool=64)[0].parts.goal.drawn(None) == task.rows(data[0])
+
+
+def test_texts_that_were_cut_are_counted_and_learned_from(task, data, shown_by):
+    long = Examples(("the movie is lovely . " * 40, *data[0].texts[1:]), data[0].labels)
+    method, found = shown_by(train=long)
+    assert found.cut == 1 and method.parts.goal.drawn(None) == task.rows(task.fitted(long, 2)[0])
+
+
+def test_a_method_is_told_its_share_of_the_steps_and_the_best_text(task, shown_by):
+    method, found = shown_by(steps=5, validate_every=2)
+    assert [share for share, _ in method.told] == [0.0, 0.2, 0.4, 0.6, 0.8]
+    best = task.prompt_ids(found.text)
+    assert [told for _, told in method.told] == [(), (), best, best, best]
+    assert (found.steps, len(found.history)) == (5, 3), "validated after 2, 4 and the last step"
+
+
+def test_a_method_is_told_its_share_of_the_time(shown_by, monkeypatch):
+    """By a clock that goes on by a second whenever it is read: as a step begins, and as it ends."""
+    clock = SimpleNamespace(monotonic=itertools.count().__next__)
+    monkeypatch.setattr(sys.modules["pez_core.language.fit"], "time", clock)
+    method, found = shown_by(steps=10**6, time_budget=10.0)
+    assert [share for share, _ in method.told] == [0.1, 0.3, 0.5, 0.7, 0.9]
+    assert found.steps == 5 and len(found.history) == 1
+
+
+def test_the_time_that_a_broken_run_took_counts(task, data, shown_by, tmp_path, monkeypatch):
+    monkeypatch.setitem(METHODS, "pez", type("Restored", (Shown,), {"restore": lambda self, state: None}))
+    clock = SimpleNamespace(monotonic=itertools.count().__next__)
+    monkeypatch.setattr(sys.modules["pez_core.language.fit"], "time", clock)
+    settings = FitSettings(tokens=2, steps=10**6, time_budget=10.0, validate_every=1)
+    fit(task, *data, settings, tmp_path, lambda progress: progress.step == 2)
+    seconds = json.loads((tmp_path / "checkpoint.json").read_text())["seconds"]
+    assert seconds == 6, "two steps, each of which reads the clock as it begins, ends and is saved"
+    fit(task, *data, settings, tmp_path)
+    assert [share for share, _ in Shown.last.told] == [0.7, 1.0]
+
+
+def test_progress_is_told_after_every_step_until_it_asks_to_stop(shown_by):
+    told = []
+    method, found = shown_by(
+        steps=9, validate_every=2, on_step=lambda progress: told.append(progress) or progress.step == 4
+    )
+    assert [(progress.step, progress.steps) for progress in told] == [(1, 9), (2, 9), (3, 9), (4, 9)]
+    assert (told[0].text, told[0].accuracy) == ("", 0.0)
+    assert (told[3].text, told[3].accuracy) == (found.text, found.accuracy)
+    assert found.steps == len(method.told) == 4
+    assert shown_by(steps=9, on_step=lambda progress: True)[1].text, "stopped before the first validation"
+
+
+def test_a_result_says_what_it_came_from(task, shown_by):
+    _, found = shown_by(keep=3, seed=2)
+    assert (found.model, found.template, found.verbalizer) == (
+        "tiny-gpt2",
+        Template().pattern,
+        "bad=terrible,good=great",
+    )
+    assert found.settings == FitSettings(tokens=2, steps=6, keep=3, seed=2) and found.cut == 0 and found.soft is None
+    assert table(found).splitlines()[0] == "accuracy    loss  prompt"
+    first = found.ranked[0]
+    assert table(found).splitlines()[1] == f"{first.accuracy:8.3f}  {first.loss:6.3f}  {first.text}"
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -210,8 +349,9 @@ def test_the_result_survives_json(task, data):
 
 
 def test_examples_are_needed(task, data):
-    with pytest.raises(PezError, match="examples are missing"):
-        fit(task, Examples((), ()), data[1], SETTINGS)
+    for train, validation in ((Examples((), ()), data[1]), (data[0], Examples((), ()))):
+        with pytest.raises(PezError, match="examples are missing; give at least one to train on and one to validate"):
+            fit(task, train, validation, SETTINGS)
 
 
 @pytest.mark.parametrize(

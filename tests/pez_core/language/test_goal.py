@@ -76,13 +76,15 @@ def test_a_gradient_is_that_of_the_mini_batch_that_was_drawn(goal, swaps):
         assert torch.allclose(gradient[place], own[0], atol=1e-5)
 
 
-def test_a_judgement_is_the_loss_and_the_share_that_is_right(goal, task, examples, swaps):
-    ids, rows = swapped(*swaps)[:2], task.rows(examples(3 * RACE_ROWS, 1))
+def test_a_judgement_is_the_loss_and_the_share_that_is_right(goal, task, examples):
+    rows = task.rows(examples(3 * RACE_ROWS, 1))
+    ids = torch.tensor([task.prompt_ids("overall verdict"), task.prompt_ids("maybe green")])
     logs = task.scores(task.model.embed(ids), rows).classes.log_softmax(-1)
     labels = torch.tensor(rows.labels)
     judged = goal.judge(ids)
     assert torch.allclose(judged.score, logs[:, torch.arange(len(rows)), labels].mean(1), atol=1e-5)
     assert torch.allclose(judged.reported, (logs.argmax(-1) == labels).float().mean(1))
+    assert judged.reported[0] > 0.9
 
 
 def test_many_prompts_are_judged_in_parts_like_one_by_one(goal, task):
@@ -117,6 +119,17 @@ def test_swaps_change_the_one_position(goal, swaps, monkeypatch):
             wanted_score = float("-inf") if score is None else score[place].item()
             assert judged.score[place].item() == pytest.approx(wanted_score, abs=1e-5)
             assert judged.reported[place] == reported[place]
+
+
+def test_a_race_is_over_the_first_rows_alone(goal, swaps, monkeypatch):
+    read, real = [], goal._task.scores
+    monkeypatch.setattr(
+        goal._task,
+        "scores",
+        lambda embedded, rows, *rest: read.append((len(embedded), rows)) or real(embedded, rows, *rest),
+    )
+    goal.judge_swaps(swaps[0], 1, swaps[1])
+    assert read == [(10, goal._rows.take(range(RACE_ROWS))), (3, goal._rows)]
 
 
 def test_one_row_more_than_a_race_needs_is_a_race(task, examples, swaps):

@@ -90,5 +90,6 @@ def test_nothing_read_is_no_layers():
 def test_texts_are_repeated_in_turn_for_every_candidate():
     past = gather([reading(2, 1.0), reading(1, 9.0)], CPU).repeated(2)
     assert past.lengths.tolist() == [2, 1, 2, 1]
+    assert past.layers[0][0].shape == past.layers[0][1].shape == (4, 1, 2, 1)
     assert past.layers[0][0][:, 0, :, 0].tolist() == [[1, 2], [0, 9], [1, 2], [0, 9]]
     assert past.layers[0][1][:, 0, :, 0].tolist() == [[-1, -2], [0, -9], [-1, -2], [0, -9]]
