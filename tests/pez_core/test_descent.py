@@ -1,5 +1,7 @@
 """A step that works on the device alone, and the CUDA graph that replays it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -14,11 +16,11 @@ from pez_core.projection import Projection
 SETTINGS = SearchSettings(tokens=5, candidates=3, batch=2)
 
 
-def made(encoder, targets, kept_steps=4, settings=SETTINGS):
+def made(encoder, targets, kept_steps=4, settings=SETTINGS, count=3):
     device = encoder.tower.device
     frame = Frame(encoder.tower, encoder.vocabulary, Match(targets, settings.batch), settings)
     projection = Projection(encoder.tower.embeddings, encoder.vocabulary.allowed_ids())
-    start = projection.random_ids((3, 5), torch.Generator().manual_seed(0))
+    start = projection.random_ids((count, 5), torch.Generator().manual_seed(0))
     draws = torch.Generator(device).manual_seed(0)
     return Descent(frame, projection, encoder.tower.embed(start), settings, draws, kept_steps), draws
 
@@ -59,6 +61,25 @@ def test_the_last_steps_are_kept_in_a_ring(encoder, contents):
     order = [4, 5, 2, 3]
     assert torch.equal(short.ids, long.ids[order])
     assert torch.equal(short.judged.score, long.judged.score[order])
+
+
+@pytest.mark.parametrize("steps_before", [0, 3])
+def test_half_of_the_candidates_go_on_as_if_the_others_had_never_been(encoder, contents, steps_before):
+    """The first half, from where it stood, with AdamW's moments: four candidates as two, step for step."""
+    whole, _ = made(encoder, contents.features[:4], settings=replace(SETTINGS, batch=None), count=4)
+    halved, _ = made(encoder, contents.features[:4], settings=replace(SETTINGS, batch=None), count=4)
+    for _ in range(steps_before):
+        whole.step()
+        halved.step()
+    halved = halved.halved()
+    assert torch.equal(halved.iterate, whole.iterate[:2])
+    for _ in range(3):
+        whole.step()
+        halved.step()
+    assert torch.allclose(halved.iterate, whole.iterate[:2], atol=1e-5)
+    kept = [step % 4 for step in range(steps_before, steps_before + 3)]
+    assert torch.equal(halved.ids[:3], whole.ids[kept][:, :2])
+    assert torch.allclose(halved.judged.score[:3], whole.judged.score[kept][:, :2], atol=1e-5)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")

@@ -22,6 +22,24 @@ def test_a_mini_batch_is_drawn_per_step_but_similarity_counts_every_target():
     assert torch.allclose(match.similarity(features), (features @ targets.T).mean(1), atol=1e-6)
 
 
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_a_mini_batch_is_the_mean_of_so_many_different_targets_and_all_get_their_turn(batch):
+    """Six targets at right angles: the score of each says its share in what was drawn."""
+    axes, draws = torch.eye(6), torch.Generator().manual_seed(1)
+    match, drawn = Match(axes, batch), torch.zeros(6)
+    for _ in range(60):
+        shares = match.score(axes, draws)
+        assert sorted(shares.tolist()) == pytest.approx([0.0] * (6 - batch) + [1 / batch] * batch)
+        drawn += shares > 0
+    assert (drawn > 0).all() and drawn.sum() == 60 * batch
+
+
+@pytest.mark.parametrize("batch", [None, 6, 7])
+def test_without_a_mini_batch_or_with_one_of_all_every_step_sees_every_target(batch):
+    axes = torch.eye(6)
+    assert torch.allclose(Match(axes, batch).score(axes, torch.Generator()), torch.full((6,), 1 / 6))
+
+
 def test_a_negative_weight_repels_and_stays_out_of_the_similarity():
     both = WeightedSum([(1.0, Match(targets[:3])), (-0.5, Match(targets[3:]))])
     near, far = Match(targets[:3]).score(features), Match(targets[3:]).score(features)

@@ -70,5 +70,23 @@ def test_positions_tried_in_vain_get_the_next_tokens_of_the_ranking():
         assert len(first) >= SWAPS - 3 and not first & second
 
 
+def test_the_ranking_follows_the_incumbent():
+    """A goal whose gradient turns around with the first token: each round offers the first of the new ranking."""
+
+    class Turning(Linear):
+        def judge_with_gradient(self, ids):
+            judged, gradient = super().judge_with_gradient(ids)
+            return judged, gradient * (1 if ids[0, 0] == 0 else -1)
+
+    incumbent, projection = Incumbent((0, 2, 4)), Projection(TABLE, ALLOWED)
+    rounds = refine(Turning(), projection, incumbent, 12, torch.Generator().manual_seed(0))
+    for first, sign in ((0, 1), (8, -1), (0, 1), (6, -1)):
+        incumbent.learned = (first, 2, 4)
+        offered, _, _ = next(rounds)
+        place = next(place for place in range(3) if len({row[place] for row in offered}) > 1)
+        ranking = (sign * TABLE[ALLOWED] @ Linear.wanted[place]).argsort(descending=True)
+        assert [row[place] for row in offered] == ALLOWED[ranking[:SWAPS]].tolist()
+
+
 def test_without_an_incumbent_nothing_is_offered():
     assert run(Incumbent(()), 5) == []

@@ -34,6 +34,13 @@ def test_some_ids_do_not_survive_the_round_trip():
     assert not vocabulary.survives([without_space[0], pieces[1]])
 
 
+@pytest.mark.parametrize("syntax", ["(", ")", "\\"])
+def test_no_filter_allows_the_characters_of_comfyuis_prompt_syntax(syntax):
+    assert any(text and syntax in text for text in vocabulary.texts)
+    for token_filter in TOKEN_FILTERS:
+        assert not any(syntax in vocabulary.texts[token] for token in vocabulary.allowed_ids(token_filter).tolist())
+
+
 @pytest.mark.parametrize("token_filter", TOKEN_FILTERS)
 def test_no_filter_allows_special_tokens_or_prompt_syntax(token_filter):
     ids = vocabulary.allowed_ids(token_filter).tolist()
