@@ -96,3 +96,40 @@ def test_prefix_and_suffix_stand_around_what_was_learned_and_count(encoder, targ
     assert best.tokens == tuple(encoder.vocabulary.encode(best.text))
     assert best.learned == tuple(encoder.vocabulary.encode("red apple"))
     assert best.similarity == similarity_of(encoder, target, best.text)
+
+
+def test_ids_that_spell_no_text_are_passed_over(encoder, target):
+    texts = encoder.vocabulary.texts
+    nothing = next(
+        token for token, text in enumerate(texts) if text is not None and not encoder.vocabulary.encode(text)
+    )
+    _, best = made(encoder, target, tokens=1)
+    best.offer([[nothing]], [0.9], [0.9])
+    assert best.text == ""
+
+
+def test_other_ids_of_the_same_text_change_nothing(encoder, target):
+    _, best = made(encoder, target)
+    score = (encoder.encode_text("sunflower") @ target[0]).item()
+    best.offer([encoder.vocabulary.encode("sunflower")], [score], [score])
+    kept = best.learned
+    best.score = best._frame.judge_prompt(best.tokens).score.item()
+    best.offer([[split(encoder, "sun")[0], *encoder.vocabulary.encode("flower")]], [0.9], [0.9])
+    assert best.learned == kept
+
+
+def test_only_what_could_win_is_read_back_and_once_only(encoder, target, monkeypatch):
+    read = []
+
+    def counted(vocabulary, text):
+        read.append(text)
+        return encode(vocabulary, text)
+
+    _, best = made(encoder, target, blocklist=("cream",))
+    encode = type(encoder.vocabulary).encode
+    offered = ids_of(encoder, "red apple", "ice cream", "green pear", "blue plum")
+    monkeypatch.setattr(type(encoder.vocabulary), "encode", counted)
+    best.offer(offered, [0.4, 0.9, 0.7, 0.5], [0.4, 0.9, 0.7, 0.5])
+    assert read == ["ice cream", "green pear"]
+    best.offer(offered, [0.4, 0.9, 0.7, 0.7], [0.4, 0.9, 0.7, 0.7])
+    assert read == ["ice cream", "green pear"]
