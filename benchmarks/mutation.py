@@ -58,6 +58,11 @@ timeout_constant = 20.0
 track_dependencies = false
 use_git_change_detection = false
 """
+READY = """
+def write_model(folder):
+    import shutil
+    shutil.copytree({model!r}, folder, dirs_exist_ok=True)
+"""
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
@@ -97,6 +102,17 @@ def _prepared(module: str) -> Path:
         module=json.dumps(module), arguments=json.dumps(arguments), tests=json.dumps(TESTS[module])
     )
     (folder / "pyproject.toml").write_text(text)
+    with (folder / "tests" / "tiny_language.py").open("a") as file:
+        file.write(READY.format(model=str(_small_language_model())))
+    return folder
+
+
+def _small_language_model() -> Path:
+    """The language model of the tests, trained once and not for every mutant."""
+    folder = SCRATCH / "tiny-gpt2"
+    if not folder.exists():
+        train = "import sys, pathlib, tiny_language; tiny_language.write_model(pathlib.Path(sys.argv[1]))"
+        subprocess.run([sys.executable, "-c", train, str(folder)], cwd=ROOT / "tests", check=True)
     return folder
 
 
