@@ -51,6 +51,7 @@ CONFIGURATION = """\
 source_paths = ["pez_core/"]
 only_mutate = [{module}]
 also_copy = ["benchmarks/"]
+do_not_mutate_patterns = ["logging[.]"]
 pytest_add_cli_args = {arguments}
 pytest_add_cli_args_test_selection = {tests}
 timeout_multiplier = 10.0
@@ -112,7 +113,10 @@ def _small_language_model() -> Path:
     folder = SCRATCH / "tiny-gpt2"
     if not folder.exists():
         train = "import sys, pathlib, tiny_language; tiny_language.write_model(pathlib.Path(sys.argv[1]))"
-        subprocess.run([sys.executable, "-c", train, str(folder)], cwd=ROOT / "tests", check=True)
+        paths = {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests")))}
+        subprocess.run(
+            [sys.executable, "-c", train, str(folder)], env={**os.environ, **ONE_THREAD, **paths}, check=True
+        )
     return folder
 
 
