@@ -41,8 +41,8 @@ TESTS = {
     "pez_core/language/goal.py": [f"{LANGUAGE}/test_goal.py", f"{LANGUAGE}/test_fit.py"],
     "pez_core/language/methods.py": [f"{LANGUAGE}/test_fit.py"],
     "pez_core/language/ranking.py": [f"{LANGUAGE}/test_fit.py"],
-    "pez_core/language/task.py": [f"{LANGUAGE}/test_task.py", f"{LANGUAGE}/test_fit.py"],
-    "pez_core/language/vocabulary.py": [f"{LANGUAGE}/test_model.py", f"{LANGUAGE}/test_fit.py"],
+    "pez_core/language/task.py": [f"{LANGUAGE}/test_task.py", f"{LANGUAGE}/test_goal.py"],
+    "pez_core/language/vocabulary.py": [f"{LANGUAGE}/test_model.py"],
     "pez_core/language/fit.py": [f"{LANGUAGE}/test_fit.py"],
 }
 SLOW = [f"{CORE}/test_search.py::test_a_word_preference_leaves_fewer_fragments"]
@@ -103,8 +103,9 @@ def _prepared(module: str) -> Path:
         module=json.dumps(module), arguments=json.dumps(arguments), tests=json.dumps(TESTS[module])
     )
     (folder / "pyproject.toml").write_text(text)
-    with (folder / "tests" / "tiny_language.py").open("a") as file:
-        file.write(READY.format(model=str(_small_language_model())))
+    if "language" in module:
+        with (folder / "tests" / "tiny_language.py").open("a") as file:
+            file.write(READY.format(model=str(_small_language_model())))
     return folder
 
 
