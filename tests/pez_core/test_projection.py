@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pez_core.projection import CHUNK, Projection
 
@@ -47,3 +48,71 @@ def test_a_handicap_is_taken_off_the_cosine():
     assert torch.equal(projection(iterate), allowed[(cosines - handicap).argmax(-1)])
     assert not torch.equal(projection(iterate), Projection([embeddings], allowed)(iterate))
     assert torch.equal(projection.preferred, allowed[allowed % 2 == 1])
+
+
+def test_products_are_those_with_the_preferred_embeddings_in_their_order():
+    table = torch.randn(2 * CHUNK + 5, 8, generator=torch.Generator().manual_seed(5))
+    chosen = torch.arange(1, len(table))
+    vectors = torch.randn(3, 8, generator=torch.Generator().manual_seed(6))
+    handicap = 0.1 * (chosen % 3 == 0)
+    for given, preferred in ((None, chosen), (handicap, chosen[chosen % 3 != 0])):
+        products = Projection([table], chosen, given).products(vectors)
+        assert torch.allclose(products, vectors @ table[preferred].T, atol=1e-5)
+
+
+@pytest.mark.parametrize("kept", [0.9, 0.5])
+def test_every_allowed_id_is_reached_and_no_other(kept):
+    table = torch.randn(3 * CHUNK, 8, generator=torch.Generator().manual_seed(7))
+    chosen = torch.rand(len(table), generator=torch.Generator().manual_seed(8)).lt(kept).nonzero()[:, 0]
+    others = torch.ones(len(table)).bool().index_fill(0, chosen, False).nonzero()[:, 0]
+    projection = Projection([table], chosen)
+    assert torch.equal(projection(table[chosen][None])[0], chosen)
+    assert torch.isin(projection(table[others][None]), chosen).all()
+
+
+def test_only_the_direction_of_an_embedding_counts():
+    """Tables of CLIP models have norms far below 1; an embedding of zeros has the cosine 0 to everything."""
+    lengths = torch.logspace(-4, 4, 50)[:, None]
+    iterate = torch.randn(1, 200, 8, generator=torch.Generator().manual_seed(9))
+    expected = Projection([embeddings], allowed)(iterate)
+    assert torch.equal(Projection([embeddings * lengths], allowed)(iterate * 1e-3), expected)
+    with_zeros = embeddings.clone()
+    with_zeros[0] = 0
+    unaffected = expected != 0
+    assert torch.equal(Projection(with_zeros, allowed)(iterate)[unaffected], expected[unaffected])
+
+
+class Work(TorchDispatchMode):
+    """Counts gathers of whole rows, and the largest number of rows that anything has."""
+
+    def __init__(self):
+        super().__init__()
+        self.gathers, self.rows = 0, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        self.gathers += function.name().startswith("aten::index.Tensor") and made.ndim == 2
+        if isinstance(made, torch.Tensor) and made._base is None:
+            self.rows = max(self.rows, made.shape[0] if made.ndim else 0)
+        return made
+
+
+@pytest.mark.parametrize(("left_out_every", "gathers"), [(8, 0), (2, 3)])
+def test_it_searches_in_pieces_that_are_copied_only_where_much_is_left_out(left_out_every, gathers):
+    table = torch.randn(6 * CHUNK, 8, generator=torch.Generator().manual_seed(10))
+    ids = torch.arange(len(table))
+    chosen = ids[ids % left_out_every != 0][: 3 * CHUNK]
+    projection = Projection([table], chosen)
+    with Work() as work:
+        projection(table[None, :4])
+    assert work.gathers == gathers
+    assert work.rows <= CHUNK if gathers else work.rows <= CHUNK * 8 / 7 + 1
+
+
+def test_everything_is_made_where_the_table_is_whatever_the_default_device():
+    iterate = torch.randn(1, 3, 8)
+    for chosen in (allowed, torch.arange(50)):
+        expected = Projection([embeddings], chosen)(iterate)
+        with torch.device("meta"):
+            found = Projection([embeddings], chosen)(iterate)
+        assert torch.equal(found, expected)

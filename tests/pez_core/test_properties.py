@@ -7,6 +7,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import ftfy
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -67,11 +68,13 @@ def test_what_is_kept_survives_the_round_trip_and_keeps_its_score(encoder, conte
 @many(10_000)
 @given(text=ANY_TEXT)
 def test_any_text_is_read_and_its_ids_spell_a_text_that_reads_alike(encoder, text):
+    """But for texts that ftfy, which CLIP's tokenizer reads them through, takes for a broken encoding and mends."""
     vocabulary = encoder.vocabulary
     ids = vocabulary.encode(text)
     assert all(0 <= token < vocabulary.start_id for token in ids)
-    once = vocabulary.decode(ids)
-    assert vocabulary.decode(vocabulary.encode(once)).split() == once.split() or not vocabulary.survives(ids)
+    spelled = vocabulary.decode(ids)
+    if ftfy.fix_text(spelled) == spelled:
+        assert vocabulary.encode(spelled) == ids
 
 
 @many(200)

@@ -8,9 +8,12 @@ import torch
 import torch.nn.functional as F
 
 from pez_core import PezError, SearchSettings
+from pez_core.descent import Descent
 from pez_core.objectives import Match
 from pez_core.projection import Projection
+from pez_core.refinement import Refinement
 from pez_core.search import search
+from pez_core.vocabulary import ClipVocabulary
 
 QUICK = SearchSettings(tokens=6, steps=25, candidates=3, refinement=0.4, seed=5)
 
@@ -20,8 +23,8 @@ def find(encoder, target, settings=QUICK, on_step=None):
 
 
 @pytest.fixture(scope="module")
-def target(contents):
-    return contents.features[:1]
+def target(encoder):
+    return encoder.encode_text("a glossy drawing of a smiling cat face with heart eyes")
 
 
 def test_it_follows_algorithm_1_written_out_plainly(encoder, target, monkeypatch):
@@ -59,11 +62,11 @@ def test_the_same_seed_finds_the_same_text_and_another_seed_another(encoder, tar
     assert first.text != other.text
 
 
-def test_similarity_is_that_of_the_returned_text_tokenised_again(encoder, contents):
+def test_similarity_is_that_of_the_returned_text_tokenised_again(encoder, target):
     for token_filter in ("ascii words", "printable", "all"):
-        found = find(encoder, contents.features[1:2], replace(QUICK, token_filter=token_filter))
+        found = find(encoder, target, replace(QUICK, token_filter=token_filter))
         assert encoder.vocabulary.encode(found.text) == list(found.tokens)
-        again = encoder.encode_text(found.text) @ contents.features[1]
+        again = encoder.encode_text(found.text) @ target[0]
         assert found.similarity == pytest.approx(again.item(), abs=1e-5)
 
 
@@ -126,6 +129,50 @@ def test_the_callback_sees_every_step_and_can_stop(encoder, target):
     assert steps[-1].similarity == pytest.approx(found.similarity, abs=1e-6)
 
 
+def test_the_callback_hears_of_each_step_as_soon_as_it_was_taken(encoder, target, monkeypatch):
+    taken, heard = [], []
+
+    def counted(descent):
+        taken.append(descent)
+        return step(descent)
+
+    step = Descent.step
+    monkeypatch.setattr(Descent, "step", counted)
+    find(
+        encoder,
+        target,
+        replace(QUICK, steps=5),
+        lambda progress: heard.append((progress.step, progress.steps, len(taken))),
+    )
+    assert heard == [(1, 7, 1), (2, 7, 2), (3, 7, 3), (4, 7, 4), (5, 7, 5), (6, 7, 5), (7, 7, 5)]
+
+
+@pytest.mark.parametrize(
+    ("blocklist", "message"),
+    [
+        ((), "token filter 'printable' gave no text that reads back within the prompt length; "
+             "choose ascii words, or raise the steps."),
+        (("rude",), "blocklist rejected every prompt that was found; take words out of it or raise the steps."),
+    ],
+)  # fmt: skip
+def test_when_no_text_reads_back_the_error_says_what_to_change(encoder, target, blocklist, message):
+    reads_nothing = ClipVocabulary(lambda text: [])
+    settings = replace(QUICK, steps=2, token_filter="printable", blocklist=blocklist)
+    with pytest.raises(PezError) as error:
+        search(encoder.tower, reads_nothing, Match(target), settings)
+    assert str(error.value) == message
+
+
+def test_each_step_draws_its_mini_batch_by_the_seed(encoder):
+    """Targets that point away from each other: what was drawn decides where the search goes."""
+    targets = torch.cat([encoder.encode_text(text) for text in ("a red rocket", "green pear", "the blue whale")])
+    settings = replace(QUICK, refinement=0, batch=1, steps=10)
+    first, again, whole = (
+        search(encoder.tower, encoder.vocabulary, Match(targets, batch), settings) for batch in (1, 1, None)
+    )
+    assert first == again and first.history != whole.history
+
+
 def test_a_callback_that_raises_ends_the_search_and_leaves_the_weights(encoder, target):
     before = encoder.tower.embeddings.clone()
 
@@ -137,26 +184,30 @@ def test_a_callback_that_raises_ends_the_search_and_leaves_the_weights(encoder, 
     assert torch.equal(encoder.tower.embeddings, before)
 
 
-def test_a_time_budget_ends_the_search_and_leaves_a_share_to_refinement(encoder, target):
-    steps = []
+@pytest.mark.parametrize(("refinement", "steps", "rounds"), [(1.0, 4, 16), (0, 20, 0)])
+def test_a_time_budget_ends_the_search_and_leaves_most_of_it_to_refinement(
+    encoder, target, monkeypatch, refinement, steps, rounds
+):
+    """20 seconds, of which every step and every round takes one: a fifth for the descent, or all when it is alone."""
+    taken = {"steps": 0, "rounds": 0}
 
-    def slow(progress):
-        steps.append(time.monotonic())
-        time.sleep(0.1)
-        return False
+    def counted(name, work):
+        def wrapped(self):
+            taken[name] += 1
+            return work(self)
 
-    endless = replace(QUICK, steps=10_000, refinement=1.0, time_budget=2.0)
-    for settings in (endless, replace(endless, refinement=0)):
-        steps.clear()
-        began = time.monotonic()
-        find(encoder, target, settings, slow)
-        assert time.monotonic() - began >= 2.0
-        assert len(steps) <= 20
+        return wrapped
+
+    monkeypatch.setattr(Descent, "step", counted("steps", Descent.step))
+    monkeypatch.setattr(Refinement, "round", counted("rounds", Refinement.round))
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0 + taken["steps"] + taken["rounds"])
+    find(encoder, target, replace(QUICK, steps=10_000, refinement=refinement, time_budget=20.0))
+    assert taken == {"steps": steps, "rounds": rounds}
 
 
-def test_refinement_goes_on_where_the_descent_ended(encoder, target):
-    plain = find(encoder, target, replace(QUICK, refinement=0))
-    refined = find(encoder, target, replace(QUICK, refinement=1.6))
+def test_refinement_goes_on_where_the_descent_ended(encoder, contents):
+    plain = find(encoder, contents.features[:1], replace(QUICK, refinement=0))
+    refined = find(encoder, contents.features[:1], replace(QUICK, refinement=1.6))
     assert refined.history[: QUICK.steps] == plain.history
     assert refined.similarity > plain.similarity + 0.02
 
@@ -166,11 +217,26 @@ def test_prompt_and_frame_must_fit_the_context(encoder, target):
         find(encoder, target, replace(QUICK, tokens=75, prefix="one two three"))
 
 
-def test_a_word_preference_leaves_fewer_fragments(encoder, target):
+def test_a_word_preference_of_over_2_the_widest_gap_between_cosines_leaves_words_alone(encoder, target, monkeypatch):
+    words, tried, project = encoder.vocabulary.allowed_ids("ascii words"), [], Projection.__call__
+    monkeypatch.setattr(Projection, "__call__", lambda self, iterate: tried.append(project(self, iterate)) or tried[-1])
+    settings = replace(QUICK, token_filter="all", steps=5)
+    for preference, alone in ((0.0, False), (2.1, True)):
+        tried.clear()
+        found = find(encoder, target, replace(settings, word_preference=preference))
+        assert torch.isin(torch.stack(tried), words).all().item() is alone
+    assert set(found.tokens) <= set(words.tolist())
+
+
+def test_a_word_preference_leaves_fewer_fragments(encoder, contents):
     words = set(encoder.vocabulary.allowed_ids("ascii words").tolist())
     fragments = []
     for preference in (0.0, 0.3):
         settings = replace(QUICK, tokens=16, token_filter="all", word_preference=preference)
-        tokens = [token for seed in range(3) for token in find(encoder, target, replace(settings, seed=seed)).tokens]
+        tokens = [
+            token
+            for seed in range(3)
+            for token in find(encoder, contents.features[:1], replace(settings, seed=seed)).tokens
+        ]
         fragments.append(sum(token not in words for token in tokens))
     assert fragments[0] > 3 and fragments[1] < fragments[0] / 2

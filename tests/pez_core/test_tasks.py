@@ -8,7 +8,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from pez_core import PezError, SearchSettings, concat, distill, invert, score, style
+from pez_core import PezError, SearchSettings, concat, distill, invert, negative, score, style
+from pez_core.search import search
 
 DATA = Path(__file__).parents[1] / "data"
 SETTINGS = SearchSettings(tokens=8, steps=100, candidates=8, refinement=1.0)
@@ -87,6 +88,34 @@ def test_avoided_pictures_lower_their_similarity(encoder, contents):
     turned = invert(encoder, target, replace(SETTINGS, steps=60), avoid=avoided)
     similarity = [encoder.encode_text(found.text) @ avoided[0] for found in (plain, turned)]
     assert similarity[1] < similarity[0]
+
+
+def test_a_negative_prompt_is_near_to_what_is_avoided_and_far_from_what_is_kept(encoder, contents):
+    avoid, keep = contents.features[:1], contents.features[1:2]
+    found = negative(encoder, avoid, QUICK, keep)
+    text = encoder.encode_text(found.text)[0]
+    assert found.similarity == pytest.approx((avoid[0] @ text).item(), abs=1e-5)
+    assert avoid[0] @ text > keep[0] @ text + 0.2
+    assert keep[0] @ text < keep[0] @ encoder.encode_text(negative(encoder, avoid, QUICK).text)[0]
+
+
+@pytest.mark.parametrize(
+    ("task", "batch", "drawn"), [(style, None, 4), (style, 2, 2), (invert, None, 6), (invert, 2, 2)]
+)
+def test_a_step_of_style_sees_four_pictures_and_one_of_inversion_all_unless_a_batch_is_set(
+    encoder, monkeypatch, task, batch, drawn
+):
+    """Six targets at right angles: the score of each says its share in what was drawn."""
+    axes, objectives = torch.eye(256)[:6], []
+
+    def watched(tower, vocabulary, objective, *rest):
+        objectives.append(objective)
+        return search(tower, vocabulary, objective, *rest)
+
+    monkeypatch.setattr("pez_core.tasks.search", watched)
+    task(encoder, axes, replace(QUICK, batch=batch))
+    shares = objectives[0].score(axes, torch.Generator().manual_seed(0))
+    assert sorted(shares.tolist()) == pytest.approx([0.0] * (6 - drawn) + [1 / drawn] * drawn)
 
 
 def test_concat_joins_and_measures_what_is_left_of_each(encoder):
