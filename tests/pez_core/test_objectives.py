@@ -50,8 +50,11 @@ def test_mini_batches_are_drawn_from_the_generator_that_is_given_and_on_the_devi
         draws = torch.Generator().manual_seed(7)
         drawn = torch.stack([objective.score(features, draws) for _ in range(20)])
         assert len(drawn.unique(dim=0)) > 5
+    expected = match.score(features, torch.Generator().manual_seed(7))
+    seeded = torch.Generator().manual_seed(7)
     with torch.device("meta"):
-        match.score(features, draws)
+        found = match.score(features, seeded)
+    assert torch.equal(found, expected)
 
 
 def test_a_negative_weight_repels_and_stays_out_of_the_similarity():

@@ -114,6 +114,19 @@ def test_a_refinement_goes_on_from_its_state(rounds):
     assert [resumed.round() for _ in range(9)] == [whole.round() for _ in range(9)]
 
 
+def test_the_goal_gets_ids_where_the_vocabulary_is_whatever_the_default_device():
+    class Watched(Linear):
+        def judge_with_gradient(self, ids):
+            assert ids.device == ALLOWED.device
+            return super().judge_with_gradient(ids)
+
+    refinement = Refinement(Watched(), Projection(TABLE, ALLOWED), Incumbent((0, 2, 4)), torch.Generator())
+    refinement.round()
+    state = refinement.state()
+    with torch.device("meta"):
+        refinement.restore(state)
+
+
 def test_its_state_is_whole_numbers_even_when_parts_are_empty():
     state = Refinement(Linear(), Projection([TABLE], ALLOWED), Incumbent((0, 2, 4)), torch.Generator()).state()
     assert {name: (value.dtype, value.tolist()) for name, value in state.items()} == {
