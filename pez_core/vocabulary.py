@@ -124,8 +124,7 @@ def blocked_phrases(blocklist: Sequence[str]) -> re.Pattern[str]:
         r"\s+".join([*map(re.escape, first), _inflected(last)])
         for *first, last in (phrase.split() for phrase in blocklist if phrase.strip())
     ]
-    either = "|".join(sorted(phrases, key=len, reverse=True))
-    return re.compile(rf"(?<!\w)(?:{either})(?!\w)" if phrases else r"(?!)", re.IGNORECASE)
+    return re.compile(rf"(?<!\w)(?:{'|'.join(phrases)})(?!\w)" if phrases else r"(?!)", re.IGNORECASE)
 
 
 def _inflected(word: str) -> str:

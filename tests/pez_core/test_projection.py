@@ -79,7 +79,7 @@ def test_only_the_direction_of_an_embedding_counts():
     with_zeros = embeddings.clone()
     with_zeros[0] = 0
     unaffected = expected != 0
-    assert torch.equal(Projection(with_zeros, allowed)(iterate)[unaffected], expected[unaffected])
+    assert torch.equal(Projection([with_zeros], allowed)(iterate)[unaffected], expected[unaffected])
 
 
 class Work(TorchDispatchMode):

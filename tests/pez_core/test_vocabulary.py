@@ -45,7 +45,7 @@ def test_some_ids_do_not_survive_the_round_trip():
     assert not vocabulary.survives([without_space[0], pieces[1]])
 
 
-@pytest.mark.parametrize("syntax", ["(", ")", "\\"])
+@pytest.mark.parametrize("syntax", list("(){}|/*\\"))
 def test_no_filter_allows_the_characters_of_comfyuis_prompt_syntax(syntax):
     assert any(text and syntax in text for text in vocabulary.texts)
     for token_filter in TOKEN_FILTERS:
@@ -80,7 +80,7 @@ def test_blocked_phrases_are_found_across_words_but_not_inside_them():
     assert not pattern.search("redden") and not pattern.search("scarred")
     assert pattern.search("an Ice  Cream cone") and pattern.search("RED wine")
     assert not pattern.search("nice creams") and not pattern.search("hundreds")
-    assert not pattern.search("ice creamy") and not pattern.search("reddish")
+    assert not blocked_phrases(["ice cream"]).search("ice creamy") and not pattern.search("reddish")
     assert not blocked_phrases([" "]).search("anything")
 
 
