@@ -56,6 +56,7 @@ def test_several_text_columns_are_joined(tmp_path):
         ("a.tsv", "fine\t2\n", "1", "has the label '2' in row 1, which"),
         ("a.tsv", "text\tlabel\nfine\t2\n", "text", "has the label '2' in row 2, which the verbalizer lacks"),
         ("a.tsv", "text\tlabel\nfine\n", "text", "has too few columns in row 2"),
+        ("a.tsv", "text\tlabel\nfine\t\n", "text", "has the label '' in row 2"),
         ("a.json", "{}", "text", "is neither TSV nor CSV"),
         ("a.csv", '"' + "a" * 200_000, "1", "could not be read: field larger than field limit"),
     ],
@@ -121,6 +122,12 @@ def test_classes_take_turns_while_they_last():
     assert sorted(turns) == list(range(6))
     assert turns[0] < 4 and turns[1:3] == [4, 5] and all(row < 4 for row in turns[3:])
     assert {tuple(in_turns(NUMBERED, seed)[:4]) for seed in range(5)} != {tuple(in_turns(NUMBERED, 0)[:4])}
+
+
+def test_one_example_can_be_asked_for():
+    assert [len(part) for part in split(NUMBERED, 1, 0)] == [1, 59]
+    assert sorted(few_shot(NUMBERED, 1, CLASSES, 0).labels) == [0, 1]
+    assert few_shot(Examples(("a", "b"), (0, 1)), 1, CLASSES, 0) == Examples(("a", "b"), (0, 1))
 
 
 @pytest.mark.parametrize("count", [0, -3])

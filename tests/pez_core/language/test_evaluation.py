@@ -16,12 +16,21 @@ def test_the_cue_tells_classes_apart_and_the_template_does_not(task, examples):
     assert evaluate(task, "overall verdict", held_out).accuracy > evaluate(task, "", held_out).accuracy + 0.2
 
 
-def test_calibration_divides_out_what_texts_without_content_get(task, examples):
+PROMPTS = ("", "maybe", "verdict", "overall great", "verdict great", "verdict terrible")
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_calibration_divides_out_what_texts_without_content_get(task, examples, prompt):
     held_out = examples(60, 12)
-    scores, labels = class_scores(task, "maybe", held_out), torch.tensor(held_out.labels)
-    free = class_scores(task, "maybe", Examples(CONTENT_FREE, (0, 0, 0))).exp().mean(0)
+    scores, labels = class_scores(task, prompt, held_out), torch.tensor(held_out.labels)
+    free = class_scores(task, prompt, Examples(CONTENT_FREE, (0, 0, 0))).exp().mean(0)
     right = ((scores.exp() / free).argmax(1) == labels).float().mean().item()
-    assert evaluate(task, "maybe", held_out).calibrated == pytest.approx(right)
+    assert evaluate(task, prompt, held_out).calibrated == pytest.approx(right)
+
+
+def test_calibration_changes_what_some_prompts_can_do(task, examples):
+    found = [evaluate(task, prompt, examples(60, 12)) for prompt in PROMPTS]
+    assert any(each.calibrated > each.accuracy + 0.05 for each in found)
 
 
 def test_the_median_gives_every_class_its_half(task, examples):
