@@ -39,7 +39,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Tell that slow tests were left out, and how to run them."""
     left_out = [item for item in terminalreporter.stats.get("deselected", ()) if item.get_closest_marker("slow")]
     if left_out:
-        terminalreporter.write_line(f"Left out because they are slow: {len(left_out)}. `python -m pytest -m ''` runs all.")
+        terminalreporter.write_line(
+            f"Left out because they are slow: {len(left_out)}. `python -m pytest -m ''` runs all."
+        )
 
 
 class Pictures(NamedTuple):
