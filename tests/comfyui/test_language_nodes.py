@@ -107,18 +107,20 @@ def test_the_bare_template_is_no_better_than_chance(server, info):
     assert float(shown(server.run(classify(info, method="template")))["accuracy"]) < 0.7
 
 
-def test_a_language_model_and_what_it_remembers_are_comfyuis_to_unload(server):
-    def loaded(nonce: int, unload: bool) -> list[Any]:
-        inputs = {"nonce": nonce, "unload": unload, "language_model": ["model", 0]}
-        return server.run({"model": classify()["model"], "loaded": {"class_type": "ProbeLoaded", "inputs": inputs}})[
-            "loaded"
-        ]
+def test_a_language_model_and_what_it_remembers_are_comfyuis_to_unload(server, info):
+    def run(seed: int) -> str:
+        return shown(server.run(classify(info, steps=2, seed=seed)))["prompt"]
 
-    found = shown(server.run(classify(steps=2, seed=7)))
+    def loaded(nonce: int, unload: bool) -> list[Any]:
+        probe = {"nonce": nonce, "unload": unload, "language_model": ["model", 0]}
+        graph = {"model": classify(info)["model"], "loaded": {"class_type": "ProbeLoaded", "inputs": probe}}
+        return server.run(graph)["loaded"]
+
+    assert run(7)
     kinds, remembered = loaded(1, False)
     assert "GPT2LMHeadModel" in kinds and remembered > 0
     assert loaded(2, True) == [[], 0]
-    assert found["prompt"] and shown(server.run(classify(steps=2, seed=8)))["prompt"]
+    assert run(8)
     assert "GPT2LMHeadModel" in loaded(3, False)[0]
 
 
