@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..pez_core.language import LanguageModel
 
 
-class Whole(nn.Module):
+class PezModel(nn.Module):
     """Around a model, for ComfyUI to write its notes on: models of transformers refuse some of them."""
 
     def __init__(self, module: nn.Module) -> None:
@@ -67,7 +67,7 @@ def managed_language_model(model: LanguageModel) -> ManagedLanguageModel:
 def _managed(module: nn.Module, room: int = 0) -> tuple[Callable[[], None], WholeModelPatcher]:
     """What loads the model, with `room` bytes for its work, and its patcher, which lives as long as that does."""
     patcher = WholeModelPatcher(
-        Whole(module),
+        PezModel(module),
         load_device=comfy.model_management.get_torch_device(),
         offload_device=comfy.model_management.text_encoder_offload_device(),
     )
