@@ -35,7 +35,7 @@ TESTS = {
     "pez_core/projection.py": [f"{CORE}/test_projection.py"],
     "pez_core/descent.py": [f"{CORE}/test_descent.py"],
     "pez_core/refinement.py": [f"{CORE}/test_refinement.py"],
-    "pez_core/best.py": [f"{CORE}/test_best.py"],
+    "pez_core/best.py": [f"{CORE}/test_best.py", f"{CORE}/test_returned_text.py"],
     "pez_core/vocabulary.py": [f"{CORE}/test_vocabulary.py"],
     "pez_core/search.py": [f"{CORE}/test_search.py", f"{CORE}/test_out_of_memory.py"],
     "pez_core/language/goal.py": [f"{LANGUAGE}/test_goal.py"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pez_core import SearchSettings
+from pez_core import PezError, SearchSettings
 from pez_core.best import Best
 from pez_core.frame import Frame
 from pez_core.objectives import Match
@@ -45,6 +45,17 @@ def test_the_highest_score_is_kept_and_a_lower_or_equal_one_changes_nothing(enco
     best.offer(ids_of(encoder, "red apple"), [0.6], [0.3])
     assert (best.text, best.score, best.similarity) == ("red apple", 0.6, 0.3)
     assert best.learned == best.tokens == tuple(encoder.vocabulary.encode("red apple"))
+
+
+def test_scores_that_are_no_numbers_are_passed_over_and_named_when_there_is_nothing_else(encoder, target):
+    nan = float("nan")
+    _, best = made(encoder, target)
+    with pytest.raises(PezError, match=r"^model 'embedded' gives NaN for text; check its file, or load it in fp32\.$"):
+        best.offer(ids_of(encoder, "red apple", "green pear"), [nan, nan], [0.1, 0.2])
+    best.offer(ids_of(encoder, "red apple", "green pear", "blue plum"), [nan, 0.3, 0.2], [0.9, nan, 0.2])
+    assert (best.text, best.score) == ("green pear", 0.3)
+    best.offer(ids_of(encoder, "red apple"), [nan], [nan])
+    assert (best.text, best.score) == ("green pear", 0.3)
 
 
 @pytest.mark.parametrize("phrase", ["ice cream", "Ice  CREAM", "cream"])

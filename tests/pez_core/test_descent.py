@@ -92,6 +92,16 @@ def stepped(descent):
     return [descent.iterate.detach().clone(), *(kept[newest] for kept in (descent.ids, *descent.judged))]
 
 
+def test_the_last_steps_are_told_oldest_first_over_the_end_of_the_ring():
+    descent = bent(kept_steps=4)
+    tried = []
+    for _ in range(6):
+        _, ids, score, reported = stepped(descent)
+        tried.append((ids.tolist(), score.tolist(), reported.tolist()))
+        for steps in range(1, min(4, len(tried)) + 1):
+            assert descent.last(steps) == tried[-steps:]
+
+
 def test_steps_are_those_of_algorithm_1_with_adamw_at_the_rates_that_are_set():
     descent, goal, draws = bent(), Bend(), torch.Generator().manual_seed(0)
     iterate = descent.iterate.detach().clone().requires_grad_(True)

@@ -27,7 +27,7 @@ def texts(ranking):
 
 def test_the_best_by_its_mini_batch_and_the_last_are_validated(ranking_of, ids):
     ranking = ranking_of()
-    ranking.offer((ids(OTHER, CUE), [-2.0, -1.0], [0.0, 0.0]))
+    ranking.offer((ids(OTHER, CUE, HALF), [-2.0, -1.0, -3.0], [0.0, 0.0, 0.0]))
     ranking.offer((ids(HALF), [-3.0], [0.0]))
     ranking.offer((ids(SHORT), [-1.5], [0.0]))
     assert ranking.ranked == [] and (ranking.text, ranking.accuracy, ranking.best_ids) == ("", 0.0, ())

@@ -1,7 +1,7 @@
 """The vocabulary of a language model's tokenizer."""
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, normalizers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from pez_core.language.vocabulary import LanguageVocabulary
@@ -66,6 +66,15 @@ def test_spaces_may_be_written_as_a_low_line_too(sentencepiece):
     vocabulary = LanguageVocabulary(sentencepiece, len(PIECES))
     assert vocabulary.texts == [None, None, "a", "so", "so", "o", "co2", "", "s", "o", "a", "é"]
     assert vocabulary.words == {2, 3, 5}
+
+
+def test_a_text_of_several_bytes_is_that_text_and_not_its_bytes():
+    """GPT-2 writes every byte as a letter of its own: é as two of them."""
+    tokenizer = Tokenizer(models.BPE({"Ġ": 0, "Ã": 1, "©": 2, "Ã©": 3, "ĠÃ©": 4}, [("Ã", "©"), ("Ġ", "Ã©")]))
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(False), decoders.ByteLevel()
+    vocabulary = LanguageVocabulary(PreTrainedTokenizerFast(tokenizer_object=tokenizer), 5)
+    assert vocabulary.encode(" é") == [4]
+    assert list(vocabulary.texts[3:]) == ["é", "é"]
 
 
 def test_ids_without_an_embedding_are_left_out(sentencepiece):
