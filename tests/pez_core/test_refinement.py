@@ -120,7 +120,7 @@ def test_the_goal_gets_ids_where_the_vocabulary_is_whatever_the_default_device()
             assert ids.device == ALLOWED.device
             return super().judge_with_gradient(ids)
 
-    refinement = Refinement(Watched(), Projection(TABLE, ALLOWED), Incumbent((0, 2, 4)), torch.Generator())
+    refinement = Refinement(Watched(), Projection([TABLE], ALLOWED), Incumbent((0, 2, 4)), torch.Generator())
     refinement.round()
     state = refinement.state()
     with torch.device("meta"):
