@@ -38,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Tell that slow tests were left out, and how to run them."""
     left_out = [item for item in terminalreporter.stats.get("deselected", ()) if item.get_closest_marker("slow")]
-    if left_out:
+    if left_out and terminalreporter.config.option.markexpr == "not slow":
         terminalreporter.write_line(
             f"Left out because they are slow: {len(left_out)}. `python -m pytest -m ''` runs all."
         )
