@@ -16,6 +16,7 @@ LOWEST_TRANSFORMERS = (4, 56)
 NAMED = 3
 MOST_LAYERS = 1000
 READABLE = "so"
+TOKENIZER_FILES = ("tokenizer.json", "vocab.*", "*.model")
 
 
 def load_language_model(
@@ -37,6 +38,8 @@ def load_language_model(
         raise PezError(f"transformers {installed} is too old; run pip install --upgrade transformers.")
 
     folder, file = _located(path)
+    if not file and not any(any(path.glob(name)) for name in TOKENIZER_FILES):
+        raise PezError(f"model {path.name!r} has no tokenizer; put its tokenizer.json beside the weights.")
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     if file:
         options["gguf_file"] = file
@@ -59,7 +62,7 @@ def load_language_model(
         )
         model, told = loaded
         _refuse(path, "lacks weights", told["missing_keys"])
-        _refuse(path, "has weights of other shapes than its config", [name for name, *_ in told["mismatched_keys"]])
+        _refuse(path, "has weights of other shapes than its config", told["mismatched_keys"])
         found = LanguageModel(model, tokenizer, path.name)
         readable = found.vocabulary.decode(found.vocabulary.encode(READABLE)).lower() == READABLE
     except PezError:
@@ -76,10 +79,10 @@ def load_language_model(
     return found
 
 
-def _refuse(path: Path, fault: str, weights: Collection[str]) -> None:
-    """transformers fills such weights with random numbers, and only warns."""
+def _refuse(path: Path, fault: str, weights: Collection[str | tuple[str, ...]]) -> None:
+    """transformers fills such weights with random numbers, and only warns. Some versions tell their shapes too."""
     if weights:
-        named = ", ".join(sorted(weights)[:NAMED])
+        named = ", ".join(sorted(weight if isinstance(weight, str) else weight[0] for weight in weights)[:NAMED])
         more = f" and {len(weights) - NAMED} more" if len(weights) > NAMED else ""
         raise PezError(f"model {path.name!r} {fault} ({named}{more}); download it anew, or choose another one.")
 

@@ -29,6 +29,7 @@ class LanguageModel:
     def __init__(self, model: Any, tokenizer: Any, name: str) -> None:
         self.name = name
         self.transformers_model = model.requires_grad_(False).eval()
+        self._body = model.model if model.base_model is model else model.base_model  # Gemma 3 in transformers 4
         self._head = model.get_output_embeddings()
         self._input = model.get_input_embeddings()
         self._softcap = getattr(model.config, "final_logit_softcapping", None)
@@ -120,7 +121,7 @@ class LanguageModel:
         seen = (columns >= padded - past.lengths[:, None]).long()
         positions = past.lengths[:, None] + columns[:length]
         cache = DynamicCache(past.layers) if past.layers or keep else None
-        out = self.transformers_model.base_model(
+        out = self._body(
             inputs_embeds=embedded,
             attention_mask=seen,
             position_ids=positions,

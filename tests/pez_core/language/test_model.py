@@ -9,6 +9,8 @@ from transformers import (
     AutoTokenizer,
     Gemma2Config,
     Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     GraniteConfig,
     GraniteForCausalLM,
     LlamaConfig,
@@ -99,7 +101,7 @@ def test_surprise_is_what_the_logits_say_of_the_ids(other):
 def test_where_embeddings_are_shared_the_gradient_tells_which_token_was_expected(model, tokenizer, scaled):
     if scaled:
         torch.manual_seed(0)
-        model = LanguageModel(Gemma2ForCausalLM(Gemma2Config(**SMALL, head_dim=8)), tokenizer, "gemma")
+        model = LanguageModel(Gemma3ForCausalLM(Gemma3TextConfig(**SMALL, head_dim=8)), tokenizer, "gemma")
     states = model.states(model.embed(IDS), NOTHING)[:, :-1].detach()
     embedded = model.embed(IDS[:, 1:]).detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(model.surprise(states, embedded, IDS[:, 1:]).sum(), embedded)
