@@ -7,7 +7,7 @@ from pathlib import Path
 import folder_paths
 from comfy_api.latest import io
 
-from ..pez_core import PezError
+from ..pez_core import PezError, language
 from ..pez_core.language import FitSettings, Template
 from ..pez_core.vocabulary import TOKEN_FILTERS
 from . import sockets
@@ -117,8 +117,6 @@ class ClassificationPrompt(io.ComfyNode):
         prompt_length, steps, seed, learning_rate=DEFAULT.learning_rate, candidates=DEFAULT.candidates,
         batch=DEFAULT.batch, token_filter=DEFAULT.token_filter, blocklist="", time_budget=0.0,
     ) -> io.NodeOutput:  # fmt: skip
-        from ..pez_core import language
-
         if data == MISSING:
             raise PezError("data is missing; put a .tsv or .csv file into ComfyUI's input folder.")
         words = language.Verbalizer.parse(verbalizer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -44,6 +45,10 @@ class ConditioningTower(TextTower):
     def embed(self, ids: Tensor) -> Tensor:
         return self._tower.embed(ids)
 
+    @cached_property
+    def _padding(self) -> Tensor:
+        return self.embed(torch.tensor([self._tower.pad_id], device=self.device)).detach()
+
     @torch.no_grad()
     def remember(self, ids: Sequence[int]) -> Remembered:
         """Only the tokens: their states count in the mean, so they are computed with the rest."""
@@ -52,11 +57,10 @@ class ConditioningTower(TextTower):
     def encode(self, embedded: Tensor, ends: Tensor, past: Remembered = ()) -> Tensor:
         if past:
             embedded, ends = torch.cat([past[0].expand(len(embedded), -1, -1), embedded], 1), ends + past[0].shape[1]
-        padding = self.embed(torch.tensor([self._tower.pad_id], device=self.device))
         missing = CONTEXT_LENGTH - embedded.shape[1]
-        filled = torch.cat([embedded, padding.expand(len(embedded), missing, -1)], 1)
+        filled = torch.cat([embedded, self._padding.expand(len(embedded), missing, -1)], 1)
         after_end = torch.arange(CONTEXT_LENGTH, device=embedded.device) > ends[:, None]
-        filled = torch.where(after_end[..., None], padding, filled)
+        filled = torch.where(after_end[..., None], self._padding, filled)
         states = read_all(self._blocks, self._tower.place(filled, 0))
         return unit((self._tower.final_norm(states) if self._normed else states)[:, 1:].float().mean(1))
 
