@@ -30,7 +30,7 @@ START_AMONG = 4096
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How a prompt is learned. The defaults are those that `pez` and `pez+refine` were measured with.
+    """How a prompt is learned. The defaults are those that `pez` was measured with.
 
     `tokens` is the prompt's length, `batch` how many examples a step sees, drawn from `pool` of the training data, each
     of which is read once. `candidates` searches run together. `fluency` is λ, the weight of the prompt's own surprise
