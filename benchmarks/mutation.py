@@ -29,7 +29,7 @@ from .machine import facts
 ROOT = Path(__file__).parents[1]
 SCRATCH = ROOT / ".mutation"
 RESULTS = ROOT / "benchmarks" / "results" / "mutation.json"
-CORE, LANGUAGE = "tests/pez_core", "tests/pez_core/language"
+CORE, LANGUAGE = "tests/core", "tests/core/language"
 TESTS = {
     "pez_core/objectives.py": [f"{CORE}/test_objectives.py"],
     "pez_core/projection.py": [f"{CORE}/test_projection.py"],

@@ -5,7 +5,7 @@
 Every picture gets an 8-token prompt by every method. The published loop is measured in steps, ours in the time of so
 many of those steps, taken by the plain loop on the same picture just before. What the published loop finds is computed
 by the engine, many pictures side by side, since one candidate of it goes the same way
-(tests/benchmarks/test_reference.py); its first steps are compared with the plain loop's on every picture.
+(tests/measuring/test_reference.py); its first steps are compared with the plain loop's on every picture.
 
 What FILE holds already is not run again, so a broken run goes on where it stopped. `--summary FILE` prints the tables
 that docs/results.md has of it.

@@ -35,6 +35,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(RootAsFolder())
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record", action="store_true", help="write the results of test_recorded.py anew")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Tell that slow tests were left out, and how to run them."""
     left_out = [item for item in terminalreporter.stats.get("deselected", ()) if item.get_closest_marker("slow")]
