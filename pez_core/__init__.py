@@ -7,20 +7,32 @@ targets = encoder.encode_images(open_pictures([path]))
 print(invert(encoder, targets, SearchSettings(tokens=8)).text)
 """
 
-from .conditioning import conditioning_encoder
-from .encoder import Encoder, load_encoder
+from .encoders import load_encoder
+from .encoders.conditioning import conditioning_encoder
+from .encoders.encoder import Encoder
+from .encoders.pictures import open_pictures
 from .errors import PezError
-from .hard_prompt import HardPrompt, SearchSettings
-from .pictures import open_pictures
-from .search import Progress
+from .feature_judge import FeatureJudge
+from .hard_prompt import HardPrompt, TokenContribution
+from .objectives import Match, Objective, WeightedSum
+from .optimiser.run import OnStep, Progress
+from .search import SearchResult, search
+from .settings import SearchSettings
 from .tasks import concat, distill, invert, negative, score, style
 
 __all__ = [
     "Encoder",
+    "FeatureJudge",
     "HardPrompt",
+    "Match",
+    "Objective",
+    "OnStep",
     "PezError",
     "Progress",
+    "SearchResult",
     "SearchSettings",
+    "TokenContribution",
+    "WeightedSum",
     "concat",
     "conditioning_encoder",
     "distill",
@@ -29,5 +41,6 @@ __all__ = [
     "negative",
     "open_pictures",
     "score",
+    "search",
     "style",
 ]

@@ -6,12 +6,10 @@ import math
 from collections.abc import Sequence
 
 from .errors import PezError
-from .frame import Frame
-from .hard_prompt import SearchSettings
-from .tower import MAX_PROMPT_TOKENS
+from .feature_judge import FeatureJudge
+from .optimiser.judge import Offer
+from .settings import SearchSettings
 from .vocabulary import Vocabulary, blocked_phrases, spells_syntax
-
-Offer = tuple[list[list[int]], list[float], list[float]]
 
 
 class Best:
@@ -23,13 +21,13 @@ class Best:
     Raises PezError when prefix or suffix alone hold a blocked phrase.
     """
 
-    def __init__(self, frame: Frame, vocabulary: Vocabulary, settings: SearchSettings) -> None:
-        self._frame, self._vocabulary, self._settings = frame, vocabulary, settings
+    def __init__(self, judge: FeatureJudge, vocabulary: Vocabulary, settings: SearchSettings) -> None:
+        self._judge, self._vocabulary, self._settings = judge, vocabulary, settings
         self._blocked = blocked_phrases(settings.blocklist)
         for name, text in (("prefix", settings.prefix), ("suffix", settings.suffix)):
             if phrase := self._blocked.search(text):
                 raise PezError(f"{name} holds {phrase[0]!r}, which the blocklist forbids; take it out of one of them.")
-        self._longest = min(MAX_PROMPT_TOKENS, len(frame.before) + settings.tokens + len(frame.after))
+        self._longest = len(judge.before) + settings.tokens + len(judge.after)
         self._rejected: set[tuple[int, ...]] = set()
         self.score = float("-inf")
         self.similarity = -1.0
@@ -37,26 +35,27 @@ class Best:
         self.tokens: tuple[int, ...] = ()
         self.learned: tuple[int, ...] = ()
 
-    def offer(self, learned: list[list[int]], scores: list[float], similarities: list[float]) -> None:
-        """Consider learned ids (B, M) that were judged, before the round trip, as `scores` and `similarities` (B,).
+    def consider(self, offer: Offer) -> None:
+        """See whether learned ids, which were judged before the round trip, beat the best text after it.
 
         Raises PezError when all scores are NaN and no text was found before.
         """
-        offers = [offer for offer in zip(scores, similarities, learned) if not math.isnan(offer[0])]
-        if not offers and not self.text:
-            raise PezError(f"model {self._frame.tower.name!r} gives NaN for text; check its file, or load it in fp32.")
-        for score, similarity, ids in sorted(offers, reverse=True):
+        scores, similarities = (judged.tolist() for judged in offer.verdict)
+        offered = [each for each in zip(scores, similarities, offer.ids.tolist()) if not math.isnan(each[0])]
+        if not offered and not self.text:
+            raise PezError(f"model {self._judge.tower.name!r} gives NaN for text; check its file, or load it in fp32.")
+        for score, similarity, ids in sorted(offered, reverse=True):
             if score <= self.score:
                 return
             if tuple(ids) not in self._rejected:
-                self._consider(tuple(ids), score, similarity)
+                self._reread(tuple(ids), score, similarity)
 
-    def _consider(self, learned: tuple[int, ...], score: float, similarity: float) -> None:
+    def _reread(self, learned: tuple[int, ...], score: float, similarity: float) -> None:
         text = self._whole_text(learned)
         tokens = tuple(self._vocabulary.encode(text))
         if 0 < len(tokens) <= self._longest and self._may_be_said(text, learned):
-            if tokens != self._frame.before + learned + self._frame.after:
-                score, similarity = (judged.item() for judged in self._frame.judge_prompt(tokens))
+            if tokens != self._judge.before + learned + self._judge.after:
+                score, similarity = (judged.item() for judged in self._judge.prompt(tokens))
             if score > self.score:
                 self.score, self.similarity, self.text = score, similarity, text
                 self.tokens, self.learned = tokens, learned

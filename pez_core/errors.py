@@ -2,4 +2,4 @@
 
 
 class PezError(ValueError):
-    """An input that cannot be used; the message is one sentence that names the input and the mend."""
+    """An input that cannot be used; the message is one sentence that names the input and the remedy."""

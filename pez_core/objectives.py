@@ -5,23 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import PezError
-
-
-class Judged(NamedTuple):
-    """Candidates (B,) by what the search raises, and by what people are told.
-
-    That is the similarity to what is sought, or for classification the share of texts that were told right.
-    """
-
-    score: Tensor
-    reported: Tensor
 
 
 class Objective(Protocol):
@@ -82,8 +71,3 @@ class WeightedSum:
         attracting = [(weight, term) for weight, term in self.terms if weight > 0]
         total = sum(weight for weight, _ in attracting)
         return torch.stack([weight * term.similarity(features) for weight, term in attracting]).sum(0) / total
-
-
-def unit(features: Tensor) -> Tensor:
-    """Features (N, F) at unit norm, fp32."""
-    return F.normalize(features.float(), dim=-1)

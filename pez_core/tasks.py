@@ -8,13 +8,14 @@ from dataclasses import replace
 from torch import Tensor
 
 from .contributions import contributions
-from .encoder import Encoder
+from .encoders.encoder import Encoder
+from .encoders.windows import window_note, windows
 from .errors import PezError
-from .hard_prompt import HardPrompt, SearchSettings
+from .hard_prompt import HardPrompt
 from .objectives import Match, Objective, WeightedSum
-from .search import OnStep, search
-from .tower import MAX_PROMPT_TOKENS
-from .windows import window_note
+from .optimiser.run import OnStep
+from .search import search
+from .settings import SearchSettings
 
 STYLE_BATCH = 4
 SEPARATOR = ", "
@@ -54,9 +55,9 @@ def distill(
     """A shorter prompt with a long one's features: L = 1 − Sim(f(P_target), f(P)) (section 4, Prompt Distillation).
 
     With `ratio` the length is that share of the prompt's tokens, at least 1, in place of `settings.tokens`. A prompt of
-    more than 75 tokens is read in windows of 75, as ComfyUI reads it, and the short one is to be near to all of them.
+    more than one window is read in windows, as ComfyUI reads it, and the short one is to be near to all of them.
 
-    Raises PezError for an empty prompt, a ratio outside 0 to 1, and a share that is itself over 75 tokens.
+    Raises PezError for an empty prompt, a ratio outside 0 to 1, and a share that is itself longer than a window.
     """
     tokens = encoder.vocabulary.encode(prompt)
     if not tokens:
@@ -66,8 +67,8 @@ def distill(
             raise PezError(f"ratio is {ratio}; choose a share of the prompt between 0 and 1, such as 0.3.")
         settings = replace(settings, tokens=max(1, round(ratio * len(tokens))))
     encoder.bring()
-    windows = [tokens[start : start + MAX_PROMPT_TOKENS] for start in range(0, len(tokens), MAX_PROMPT_TOKENS)]
-    return _searched("distill", encoder, Match(encoder.tower.encode_ids(windows)), settings, on_step)
+    target = encoder.tower.encode_ids(windows(encoder, tokens))
+    return _searched("distill", encoder, Match(target), settings, on_step)
 
 
 def negative(
@@ -117,8 +118,7 @@ def _attract(targets: Tensor, avoid: Tensor | None, batch: int | None) -> Object
 def _searched(
     task: str, encoder: Encoder, objective: Objective, settings: SearchSettings, on_step: OnStep | None
 ) -> HardPrompt:
-    encoder.bring()
-    found = search(encoder.tower, encoder.vocabulary, objective, settings, on_step)
+    found = search(encoder, objective, settings, on_step)
     pieces = contributions(encoder, found.tokens, objective)
     return HardPrompt(
         task, found.text, found.tokens, found.similarity, encoder.name, settings, found.history, pieces, found.notes
@@ -129,7 +129,7 @@ def _scored(task: str, encoder: Encoder, text: str, objective: Objective) -> Har
     encoder.bring()
     tokens = tuple(encoder.vocabulary.encode(text))
     similarity = objective.similarity(encoder.tower.encode_ids([tokens])).item()
-    note = window_note(encoder.vocabulary, tokens)
+    note = window_note(encoder, tokens)
     return HardPrompt(
         task, text, tokens, similarity, encoder.name, pieces=contributions(encoder, tokens, objective),
         notes=(note,) if note else (),

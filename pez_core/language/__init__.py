@@ -1,31 +1,34 @@
 """Hard prompts that make a causal language model classify text (Wen et al. 2023, section 5)."""
 
-from .data import Examples, few_shot, parted, read_examples, split
+from .classifier import Classifier
+from .data import Examples, few_shot, read_examples, split, train_and_validation
 from .evaluation import Evaluation, evaluate, transfer
-from .fit import ClassificationPrompt, FitProgress, FitSettings, fit, table
+from .fit import fit
+from .fit_file import fit_file
 from .loading import load_language_model
 from .model import LanguageModel
-from .task import Task
+from .result import ClassificationResult, Ranked
+from .settings import FitSettings
 from .template import Template
 from .verbalizer import Verbalizer
 
 __all__ = [
-    "ClassificationPrompt",
+    "ClassificationResult",
+    "Classifier",
     "Evaluation",
     "Examples",
-    "FitProgress",
     "FitSettings",
     "LanguageModel",
-    "Task",
+    "Ranked",
     "Template",
     "Verbalizer",
     "evaluate",
     "few_shot",
     "fit",
+    "fit_file",
     "load_language_model",
-    "parted",
     "read_examples",
     "split",
-    "table",
+    "train_and_validation",
     "transfer",
 ]

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..errors import PezError
 
 NAME = "checkpoint.json"
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     tensors = folder / f"step-{checkpoint.step}.safetensors"
     save_file({name: tensor.contiguous().cpu() for name, tensor in checkpoint.tensors.items()}, tensors)
     fields = {
+        "version": VERSION,
         "run": checkpoint.run,
         "step": checkpoint.step,
         "seconds": checkpoint.seconds,
@@ -59,12 +61,13 @@ def load_checkpoint(folder: Path, run: Mapping[str, Any]) -> Checkpoint | None:
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
         tensors = load_file(folder / Path(fields["tensors"]).name)
+        version = fields.get("version")
         found = Checkpoint(fields["run"], fields["step"], fields["seconds"], fields["ranking"], tensors)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise PezError(f"checkpoint in {str(folder)!r} cannot be read; delete the folder to start again.") from error
-    if not isinstance(found.run, dict):
+    if version != VERSION:
         raise PezError(
-            f"checkpoint in {str(folder)!r} was written by an older version; delete the folder to start again."
+            f"checkpoint in {str(folder)!r} was written by another version; delete the folder to start again."
         )
     different = [name for name in {**run, **found.run} if run.get(name) != found.run.get(name)]
     if different:

@@ -45,7 +45,7 @@ def read_examples(path: Path, text: Sequence[str], label: str, classes: Sequence
     texts, labels = [], []
     for number, row in enumerate(rows, 1 if header is None else 2):
         if len(row) <= max(columns):
-            raise PezError(f"data file {path.name!r} has too few columns in row {number}; mend it or leave it out.")
+            raise PezError(f"data file {path.name!r} has too few columns in row {number}; complete it or leave it out.")
         *parts, named = (row[column].strip() for column in columns)
         if named not in classes:
             raise PezError(
@@ -88,7 +88,9 @@ def in_turns(examples: Examples, seed: int) -> list[int]:
     return [row for turn in zip_longest(*by_class) for row in turn if row is not None]
 
 
-def parted(examples: Examples, classes: Sequence[str], count: int | None, seed: int) -> tuple[Examples, Examples]:
+def train_and_validation(
+    examples: Examples, classes: Sequence[str], count: int | None, seed: int
+) -> tuple[Examples, Examples]:
     """Examples to train on and to choose by: `count` of each class for both, or nine tenths and at most 200 of all.
 
     Raises PezError when a class has too few.

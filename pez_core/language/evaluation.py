@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .classifier import Classifier
 from .data import Examples
-from .task import Rows, Task
 
 CONTENT_FREE = ("N/A", "", "[MASK]")
 PERPLEXITY_TEXTS = 16
@@ -39,45 +39,45 @@ class Evaluation:
     cut: int
 
 
-def evaluate(task: Task, prompt: Prompt, examples: Examples) -> Evaluation:
+def evaluate(classifier: Classifier, prompt: Prompt, examples: Examples) -> Evaluation:
     """The accuracy of a prompt. Every text is filled into the template and tokenised as a whole.
 
     A soft prompt is given by its embeddings (M, D). Raises PezError when template and prompt fill the context.
     """
     text = prompt if isinstance(prompt, str) else ""
-    length = len(task.prompt_ids(text)) if isinstance(prompt, str) else len(prompt)
-    examples, cut = task.fitted(examples, length)
-    scores = class_scores(task, prompt, examples)
+    length = len(classifier.prompt_ids(text)) if isinstance(prompt, str) else len(prompt)
+    examples, cut = classifier.truncated(examples, length)
+    scores = class_scores(classifier, prompt, examples)
     labels = torch.tensor(examples.labels)
     free = Examples(CONTENT_FREE, (0,) * len(CONTENT_FREE))
-    prior = class_scores(task, prompt, free).exp().mean(0).log()
+    prior = class_scores(classifier, prompt, free).exp().mean(0).log()
     return Evaluation(
         text,
         _share_right(scores, labels),
         _share_right(scores - prior, labels),
         _share_right(scores - scores.median(0).values, labels),
         F.cross_entropy(scores, labels).item(),
-        _perplexity(task, text, examples),
+        _perplexity(classifier, text, examples),
         len(examples),
         cut,
     )
 
 
-def transfer(task: Task, prompts: Sequence[str], examples: Examples) -> list[Evaluation]:
+def transfer(classifier: Classifier, prompts: Sequence[str], examples: Examples) -> list[Evaluation]:
     """Prompts learned on another model, best first there, read by this model's tokenizer (section 5)."""
-    return [evaluate(task, prompt, examples) for prompt in prompts]
+    return [evaluate(classifier, prompt, examples) for prompt in prompts]
 
 
 @torch.no_grad()
-def class_scores(task: Task, prompt: Prompt, examples: Examples) -> Tensor:
+def class_scores(classifier: Classifier, prompt: Prompt, examples: Examples) -> Tensor:
     """Log-probabilities (N, K) of the classes, among each other."""
     if isinstance(prompt, str):
-        rows, embedded = task.filled(examples, prompt), task.model.embeddings[:0][None]
+        read, embedded = classifier.filled(examples, prompt), classifier.model.embeddings[:0][None]
     else:
-        rows, embedded = task.rows(examples), prompt[None]
-    order = sorted(range(len(rows)), key=lambda row: (len(rows.heads[row]), len(rows.tails[row])))
+        read, embedded = classifier.tokenised(examples, len(prompt)), prompt[None]
+    order = sorted(range(len(read)), key=lambda row: (len(read.heads[row]), len(read.tails[row])))
     parts = [
-        task.scores(embedded, rows.take(order[first : first + TOGETHER])).classes[0]
+        classifier.scores(embedded, read.take(order[first : first + TOGETHER])).classes[0]
         for first in range(0, len(order), TOGETHER)
     ]
     scores = torch.cat(parts).log_softmax(-1).cpu()
@@ -91,11 +91,11 @@ def _share_right(scores: Tensor, labels: Tensor) -> float:
 
 
 @torch.no_grad()
-def _perplexity(task: Task, prompt: str, examples: Examples) -> float | None:
-    ids = task.prompt_ids(prompt) if prompt else ()
+def _perplexity(classifier: Classifier, prompt: str, examples: Examples) -> float | None:
+    ids = classifier.prompt_ids(prompt) if prompt else ()
     if not ids:
         return None
-    tensor = torch.tensor([ids], device=task.model.device)
-    rows: Rows = task.rows(examples.take(range(min(PERPLEXITY_TEXTS, len(examples)))))
-    surprise = task.scores(task.model.embed(tensor), rows, tensor, len(rows)).surprise
+    tensor = torch.tensor([ids], device=classifier.model.device)
+    some = classifier.tokenised(examples.take(range(min(PERPLEXITY_TEXTS, len(examples)))), len(ids))
+    surprise = classifier.scores(classifier.model.embed(tensor), some, tensor, len(some)).surprise
     return None if surprise is None else math.exp(surprise.item())

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from ..best import Offer
-from ..descent import Descent
-from ..projection import Projection
-from ..refinement import Refinement
-from .goal import ClassificationGoal
+from ..optimiser.descent import Descent
+from ..optimiser.iterate import Iterate
+from ..optimiser.judge import Offer, Verdict
+from ..optimiser.projection import Projection
+from ..optimiser.refinement import Refinement
+from .evaluation import Prompt
+from .judge import ClassificationJudge
 from .model import LanguageModel
+from .prefix_cache import Ids
 
 State = dict[str, Tensor]
-Ids = tuple[int, ...]
 
 LANGEVIN_NOISE = (1.0, 1e-4)
 DESCENT_SHARE = 0.5
@@ -26,15 +28,15 @@ DESCENT_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Parts:
-    """What all methods are made of: the goal on the training data, the goal that swaps are judged by, and where to go.
+    """What all methods are made of: the judge on the training data, the judge of swaps, and where to go.
 
-    `admits` tells whether ids come back from the round trip, and as a text that may be returned. `learning_rate` is in
-    units of the spread of the model's embeddings, which differs by orders of magnitude.
+    `admits` tells whether ids come back from the round trip, and as a text that may be returned. `relative_rate` is the
+    learning rate in units of the spread of the model's embeddings, which differs by orders of magnitude.
     """
 
     model: LanguageModel
-    goal: ClassificationGoal
-    swap_goal: ClassificationGoal
+    judge: ClassificationJudge
+    swap_judge: ClassificationJudge
     projection: Projection
     start: Tensor
     generator: torch.Generator
@@ -47,12 +49,20 @@ class Parts:
     def learning_rate(self) -> float:
         return self.relative_rate * self.model.embed(self.start).float().std().item()
 
+    def iterate(self, start: Tensor) -> Iterate:
+        """The continuous prompts (B, M, D) that begin at ids (B, M)."""
+        return Iterate(self.model.embed(start).float(), self.learning_rate, self.weight_decay)
+
 
 class Method(Protocol):
     """A way to learn a prompt."""
 
     def step(self, share: float, best: Ids) -> Offer:
-        """Go on, when `share` of the budget is spent and `best` leads; the ids (B, M) tried and how they did."""
+        """Go on, when `share` of the run is over and `best` leads; the ids (B, M) tried, and the verdict on them."""
+        ...
+
+    def prompt(self, ids: Sequence[int]) -> Prompt:
+        """What ids that were offered stand for: a text, or the embeddings (M, D) of a soft prompt."""
         ...
 
     def state(self) -> State:
@@ -64,39 +74,58 @@ class Method(Protocol):
         ...
 
 
-class Pez:
-    """The PEZ loop (Wen et al. 2023, algorithm 1)."""
+class TextMethod:
+    """A method whose prompts are texts."""
 
     def __init__(self, parts: Parts) -> None:
-        self._generator = parts.generator
-        embedded = parts.model.embed(parts.start).float()
-        self._descent = Descent(parts.goal, parts.projection, embedded, parts, parts.generator, 1)
+        self._parts = parts
+
+    def prompt(self, ids: Sequence[int]) -> Prompt:
+        return self._parts.model.vocabulary.decode(ids)
+
+
+class Pez(TextMethod):
+    """The loop that the picture side shares: the best of what a PEZ descent tries."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        self._descent = Descent(parts.judge, parts.projection, parts.iterate(parts.start), parts.generator)
 
     def step(self, share: float, best: Ids) -> Offer:
-        self._descent.step()
-        ids, judged = self._descent.ids[0], self._descent.judged
-        return ids.tolist(), judged.score[0].tolist(), judged.reported[0].tolist()
+        return self._descent.step()
 
     def state(self) -> State:
-        return {**self._descent.state(), "generator": self._generator.get_state()}
+        return {**self._descent.iterate.state(), "generator": self._parts.generator.get_state()}
 
     def restore(self, state: State) -> None:
-        self._generator.set_state(state["generator"])
-        self._descent.restore(state)
+        self._parts.generator.set_state(state["generator"])
+        self._descent.iterate.restore(state)
 
 
-class FluentPrompt:
+class TokenMethod(TextMethod):
+    """A method that goes from ids to ids."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        self._ids = parts.start
+
+    def state(self) -> State:
+        return {"ids": self._ids, "generator": self._parts.generator.get_state()}
+
+    def restore(self, state: State) -> None:
+        self._ids = state["ids"].to(self._ids.device)
+        self._parts.generator.set_state(state["generator"])
+
+
+class FluentPrompt(TokenMethod):
     """Langevin steps from token to token (Shi et al. 2022, section 3.2): gradient and noise, then the projection.
 
     The noise falls geometrically over the budget.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts, self._ids = parts, parts.start
-
     def step(self, share: float, best: Ids) -> Offer:
         parts, tried = self._parts, self._ids
-        judged, gradient = parts.goal.judge_with_gradient(tried, parts.generator)
+        verdict, gradient = parts.judge.with_gradient(tried, parts.generator)
         first, last = LANGEVIN_NOISE
         spread = math.sqrt(2) * parts.learning_rate * first * (last / first) ** share
         noise = torch.randn(gradient.shape, generator=parts.generator).to(gradient)
@@ -104,76 +133,70 @@ class FluentPrompt:
         self._ids = parts.projection(
             parts.model.embed(tried).float() - parts.learning_rate * direction + spread * noise
         )
-        return tried.tolist(), judged.score.tolist(), judged.reported.tolist()
-
-    def state(self) -> State:
-        return {"ids": self._ids, "generator": self._parts.generator.get_state()}
-
-    def restore(self, state: State) -> None:
-        self._ids = state["ids"].to(self._ids.device)
-        self._parts.generator.set_state(state["generator"])
+        return Offer(tried, verdict)
 
 
-class AutoPrompt:
+class AutoPrompt(TokenMethod):
     """Token swaps by gradient on mini-batches (Shin et al. 2020, section 2.2), at one random position a step."""
 
     def __init__(self, parts: Parts) -> None:
-        self._parts, self._ids = parts, parts.start[:1]
+        super().__init__(parts)
+        self._ids = parts.start[:1]
 
     def step(self, share: float, best: Ids) -> Offer:
         parts = self._parts
-        _, gradient = parts.goal.judge_with_gradient(self._ids, parts.generator)
+        _, gradient = parts.judge.with_gradient(self._ids, parts.generator)
         position = int(torch.randint(self._ids.shape[1], (), generator=parts.generator))
         gains = -parts.projection.products(gradient[0, position : position + 1])[0]
         tokens = parts.projection.preferred[gains.topk(min(parts.swaps, len(gains))).indices]
         tried = self._ids.repeat(len(tokens) + 1, 1)
         tried[1:, position] = tokens
-        judged = parts.goal.judge(tried, parts.goal.drawn(parts.generator))
-        self._ids = tried[judged.score.argmax()][None]
-        return tried.tolist(), judged.score.tolist(), judged.reported.tolist()
-
-    def state(self) -> State:
-        return {"ids": self._ids, "generator": self._parts.generator.get_state()}
-
-    def restore(self, state: State) -> None:
-        self._ids = state["ids"].to(self._ids.device)
-        self._parts.generator.set_state(state["generator"])
+        verdict = parts.judge.verdict(tried, parts.judge.drawn(parts.generator))
+        self._ids = tried[verdict.score.argmax()][None]
+        return Offer(tried, verdict)
 
 
+@dataclass(frozen=True)
 class Leader:
-    """The prompt that swaps start from: the best so far by the goal that judges swaps."""
+    """The prompt that swaps start from: the best so far by the judge of swaps."""
 
-    def __init__(self, learned: Ids, score: float) -> None:
-        self.learned, self.score = learned, score
+    learned: Ids
+    score: float
 
 
-class PezThenRefine:
+class PezThenRefine(TextMethod):
     """The PEZ loop, then the refinement of the best prompt that the picture side shares."""
 
     def __init__(self, parts: Parts) -> None:
-        self._parts, self._pez = parts, Pez(parts)
+        super().__init__(parts)
+        self._pez = Pez(parts)
+        self._refinement = Refinement(parts.swap_judge, parts.projection, parts.generator, parts.swaps)
         self._leader: Leader | None = None
-        self._refinement: Refinement | None = None
 
     def step(self, share: float, best: Ids) -> Offer:
-        if self._refinement is None and (share < DESCENT_SHARE or not best):
+        if self._leader is None and (share < DESCENT_SHARE or not best):
             return self._pez.step(share, best)
-        if self._refinement is None:
-            score = self._parts.swap_goal.judge(torch.tensor([best], device=self._parts.start.device)).score.item()
-            self._begin(Leader(best, score))
-        assert self._refinement is not None and self._leader is not None
-        tried, scores, reported = self._refinement.round()
-        for score, ids in sorted(zip(scores, map(tuple, tried)), reverse=True):
-            if score <= self._leader.score:
+        parts, device = self._parts, self._parts.start.device
+        leader = self._leader or Leader(
+            best, parts.swap_judge.verdict(torch.tensor([best], device=device)).score.item()
+        )
+        offer = self._refinement.round(leader.learned)
+        self._leader = self._best_admitted(offer, leader)
+        # Only the leader is worth validating: the others did worse on the same examples.
+        score = torch.tensor([self._leader.score], dtype=torch.float64)
+        return Offer(torch.tensor([self._leader.learned]), Verdict(score, offer.verdict.reported.max()[None]))
+
+    def _best_admitted(self, offer: Offer, leader: Leader) -> Leader:
+        """The swap that scores highest of those that beat the leader and may be returned, else the leader."""
+        for score, ids in sorted(zip(offer.verdict.score.tolist(), map(tuple, offer.ids.tolist())), reverse=True):
+            if score <= leader.score:
                 break
             if self._parts.admits(ids):
-                self._leader.learned, self._leader.score = ids, score
-                break
-        # Only the leader is worth validating: the others did worse on the same examples.
-        return [list(self._leader.learned)], [self._leader.score], [max(reported)]
+                return Leader(ids, score)
+        return leader
 
     def state(self) -> State:
-        if self._refinement is None or self._leader is None:
+        if self._leader is None:
             return self._pez.state()
         leader = {"leader": torch.tensor(self._leader.learned), "score": torch.tensor(self._leader.score).double()}
         return {**leader, **self._refinement.state(), "generator": self._parts.generator.get_state()}
@@ -182,39 +205,35 @@ class PezThenRefine:
         if "leader" not in state:
             self._pez.restore(state)
             return
-        self._begin(Leader(tuple(state["leader"].tolist()), state["score"].item()))
-        assert self._refinement is not None
+        self._leader = Leader(tuple(state["leader"].tolist()), state["score"].item())
         self._refinement.restore(state)
         self._parts.generator.set_state(state["generator"])
 
-    def _begin(self, leader: Leader) -> None:
-        parts, self._leader = self._parts, leader
-        self._refinement = Refinement(parts.swap_goal, parts.projection, leader, parts.generator, parts.swaps)
-
 
 class Soft:
-    """A soft prompt, not projected at all (Lester et al. 2021): no text, but the measure of what prompts can do."""
+    """A soft prompt, not projected at all (Lester et al. 2021): no text, but the measure of what prompts can do.
+
+    What it offers has no ids.
+    """
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self.embedded = parts.model.embed(parts.start[:1]).float().clone().requires_grad_(True)
-        self._optimiser = torch.optim.AdamW([self.embedded], lr=parts.learning_rate, weight_decay=parts.weight_decay)
+        self._iterate = parts.iterate(parts.start[:1])
 
     def step(self, share: float, best: Ids) -> Offer:
-        rows = self._parts.goal.drawn(self._parts.generator)
-        judged, self.embedded.grad = self._parts.goal.judge_embedded(self.embedded, rows)
-        self._optimiser.step()
-        return [[]], judged.score.tolist(), judged.reported.tolist()
+        judge = self._parts.judge
+        verdict, gradient = judge.embedded_with_gradient(self._iterate.values, judge.drawn(self._parts.generator))
+        self._iterate.move(gradient)
+        return Offer(self._parts.start[:1, :0], verdict)
+
+    def prompt(self, ids: Sequence[int]) -> Prompt:
+        return self._iterate.values.detach()[0].clone()
 
     def state(self) -> State:
-        moments = self._optimiser.state[self.embedded]
-        return {"embedded": self.embedded.detach(), **moments, "generator": self._parts.generator.get_state()}
+        return {**self._iterate.state(), "generator": self._parts.generator.get_state()}
 
     def restore(self, state: State) -> None:
-        with torch.no_grad():
-            self.embedded.copy_(state["embedded"])
-        kept = {name: state[name] for name in ("step", "exp_avg", "exp_avg_sq")}
-        self._optimiser.state[self.embedded] = {name: value.to(self.embedded.device) for name, value in kept.items()}
+        self._iterate.restore(state)
         self._parts.generator.set_state(state["generator"])
 
 

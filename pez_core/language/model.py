@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import PezError
-from .memory import Ids, Library, Past, Reading
+from .prefix_cache import CachedPrefix, Ids, Past, PrefixCache
 from .vocabulary import LanguageVocabulary
 
 PROBE = (1, 2, 3, 4)
@@ -20,7 +20,7 @@ class LanguageModel:
     """A causal language model of transformers with its tokenizer, over embeddings instead of ids.
 
     States come without the vocabulary's logits: `logits` gives them for the ids and positions that are asked for.
-    No weight is copied and none gets a gradient. `library` remembers the texts that were read;
+    No weight is copied and none gets a gradient. `prefixes` remembers the texts that were read;
     `transformers_model` is the model itself.
 
     Raises PezError for a model that reads in both directions, and one whose logits are not its head's.
@@ -37,7 +37,7 @@ class LanguageModel:
         self.vocabulary = LanguageVocabulary(tokenizer, len(self.embeddings))
         self.context_length: int = getattr(model.config, "max_position_embeddings", None) or 2**20
         self._check()
-        self.library = Library(self._read)
+        self.prefixes = PrefixCache(self._read)
 
     @property
     def device(self) -> torch.device:
@@ -94,15 +94,15 @@ class LanguageModel:
         return logits.logsumexp(-1) - expected
 
     @torch.no_grad()
-    def _read(self, texts: Sequence[Ids]) -> list[Reading]:
+    def _read(self, texts: Sequence[Ids]) -> list[CachedPrefix]:
         if not texts[0]:
-            return [Reading((), None), *(self._read(texts[1:]) if len(texts) > 1 else [])]
+            return [CachedPrefix((), None), *(self._read(texts[1:]) if len(texts) > 1 else [])]
         longest = max(map(len, texts))
         padded = torch.tensor([[*text, *[text[-1]] * (longest - len(text))] for text in texts], device=self.device)
         nothing = Past((), torch.zeros(len(texts), dtype=torch.long, device=self.device))
         states, cache = self._forward(self.embed(padded), nothing, keep=True)
         return [
-            Reading(
+            CachedPrefix(
                 tuple(
                     (layer.keys[row, :, : len(text)].clone(), layer.values[row, :, : len(text)].clone())
                     for layer in cache.layers

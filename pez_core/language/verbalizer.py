@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import PezError
-from .memory import Ids
+from .prefix_cache import Ids
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Verbalizer:
             raise PezError(f"verbalizer {text!r} is not of the form 0=terrible,1=great; write class=word pairs.")
         names = [name.strip() for name, _, _ in pairs]
         if len(names) != len(set(names)):
-            raise PezError(f"verbalizer {text!r} names a class twice; part its words by | as in 0=terrible|bad.")
+            raise PezError(f"verbalizer {text!r} names a class twice; separate its words by | as in 0=terrible|bad.")
         return cls(
             {name: tuple(word.strip() for word in words.split("|")) for name, (_, _, words) in zip(names, pairs)}
         )

@@ -55,7 +55,10 @@ def test_pictures_that_the_words_must_not_fit_change_them(capsys, picture_file, 
     [
         (["invert", "gone.png"], "picture 'gone.png' does not exist"),
         (["invert", "{picture}", "--tokens", "0"], "prompt length is 0"),
-        (["invert", "{picture}", "--tokens", "76"], "prompt length is 76"),
+        (
+            ["invert", "{picture}", "--tokens", "76"],
+            "prefix, prompt length and suffix take 76 tokens together; shorten them to 75 or fewer",
+        ),
         (["invert", "{picture}", "--model", "ViT-X"], "model 'ViT-X' is unknown"),
         (["distill", ""], "prompt to distill is empty"),
         (["distill", "some words", "--ratio", "2"], "ratio is 2.0"),
@@ -66,7 +69,7 @@ def test_pictures_that_the_words_must_not_fit_change_them(capsys, picture_file, 
 def test_bad_input_gets_one_clear_sentence(capsys, picture_file, arguments, message):
     code, out, err = run(capsys, *(argument.format(picture=picture_file) for argument in arguments))
     assert code == 2 and not out
-    assert err.startswith(f"pez_core: {message}") and err.count("\n") == 1
+    assert err.startswith(f"pez: {message}") and err.count("\n") == 1
 
 
 def test_ctrl_c_keeps_and_prints_the_best_so_far(picture_file):

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from pez_core import Encoder, PezError, SearchSettings, conditioning_encoder, distill
-from pez_core.conditioning import ConditioningTower
-from pez_core.joint import JointTower
+from pez_core.encoders.conditioning import ConditioningTower
+from pez_core.encoders.joint import JointTower
 
 PROMPT = "a glossy drawing of a smiling cat face and one red rose on a blue background"
 

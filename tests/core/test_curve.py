@@ -2,7 +2,7 @@
 
 import torch
 
-from pez_core.curve import draw_curve
+from pez_core.report.curve import draw_curve
 
 
 def test_it_is_an_rgb_picture_with_values_from_0_to_1():

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from pez_core import PezError, load_encoder
-from pez_core.encoder import EMBEDDED_FOLDER
+from pez_core.encoders.embedded import FOLDER as EMBEDDED_FOLDER
 
 
 def test_the_embedded_model_is_small_and_ordinary(encoder):

@@ -13,9 +13,9 @@ def test_the_rates_are_the_published_ones():
     assert (settings.learning_rate, settings.weight_decay) == (0.1, 0.1)
 
 
-@pytest.mark.parametrize("tokens", [-1, 0, 76])
+@pytest.mark.parametrize("tokens", [-1, 0])
 def test_prompt_lengths_outside_the_context_are_refused(tokens):
-    with pytest.raises(PezError, match=f"prompt length is {tokens}; choose 1 to 75 tokens"):
+    with pytest.raises(PezError, match=f"^tokens is {tokens}; choose 1 or more"):
         SearchSettings(tokens=tokens)
 
 

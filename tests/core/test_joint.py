@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 
 from pez_core import Encoder, SearchSettings, invert
-from pez_core.joint import JointTower, side_by_side
-from pez_core.objectives import Match, unit
-from pez_core.projection import Projection
+from pez_core.encoders.joint import JointTower, side_by_side
+from pez_core.encoders.open_clip import OpenClipTower
+from pez_core.encoders.tower import unit
+from pez_core.objectives import Match
+from pez_core.optimiser.projection import Projection
 from pez_core.search import search
-from pez_core.tower import OpenClipTower
 
 VISION = CLIPVisionCfg(layers=1, width=32, head_width=32, patch_size=32, image_size=64)
 TEXT = CLIPTextCfg(width=64, heads=2, layers=2)
@@ -77,12 +80,13 @@ def test_one_text_is_found_that_both_towers_know(encoder, other, joint, contents
     wanted = other.encode_ids([encoder.vocabulary.encode("red rocket drawing")])
     target = side_by_side([contents.features[:1], wanted])
     settings = SearchSettings(tokens=5, steps=60, candidates=2, seed=1)
-    found = search(joint, encoder.vocabulary, Match(target), settings)
+    both = replace(encoder, tower=joint)
+    found = search(both, Match(target), settings)
     ids = encoder.vocabulary.encode(found.text)
     first = (encoder.tower.encode_ids([ids]) @ contents.features[0]).item()
     second = (other.encode_ids([ids]) @ wanted[0]).item()
     assert found.similarity == pytest.approx((first + second) / 2, abs=1e-5)
-    start = search(joint, encoder.vocabulary, Match(target), SearchSettings(tokens=5, steps=1, refinement=0, seed=1))
+    start = search(both, Match(target), SearchSettings(tokens=5, steps=1, refinement=0, seed=1))
     assert found.similarity > start.similarity + 0.1
 
 

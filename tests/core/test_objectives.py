@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from pez_core import PezError
-from pez_core.objectives import Match, WeightedSum, unit
+from pez_core.encoders.tower import unit
+from pez_core.objectives import Match, WeightedSum
 
 generator = torch.Generator().manual_seed(0)
 targets = unit(torch.randn(6, 16, generator=generator))

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from pez_core import Encoder, PezError, SearchSettings, invert
-from pez_core.out_of_memory import is_out_of_memory
-from pez_core.tower import TextTower
+from pez_core.device.out_of_memory import is_out_of_memory
+from pez_core.encoders.tower import TextTower
 
 SETTINGS = SearchSettings(tokens=4, steps=12, candidates=8, refinement=0.5, seed=3)
 
@@ -20,6 +20,7 @@ class Cramped(TextTower):
 
     def __init__(self, tower: TextTower, room: int, shrinks_at: int = 0) -> None:
         self.name, self.start_id, self.end_id = tower.name, tower.start_id, tower.end_id
+        self.context_length = tower.context_length
         self._tower, self._room, self._left = tower, room, shrinks_at
 
     tables = property(lambda self: self._tower.tables)

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from pez_core import PezError, open_pictures
-from pez_core.pictures import as_pil, as_rgb
+from pez_core.encoders.pictures import as_pil, as_rgb
 
 
 def test_every_mode_of_file_opens(tmp_path):

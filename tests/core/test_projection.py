@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pez_core.projection import CHUNK, Projection
+from pez_core.optimiser.projection import CHUNK, Projection
 
 embeddings = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
 allowed = torch.arange(0, 50, 3)

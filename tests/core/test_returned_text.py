@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 import pytest
+from offers import offer_of
 
 from pez_core import PezError, SearchSettings, invert
 from pez_core.best import Best
-from pez_core.frame import Frame
+from pez_core.feature_judge import FeatureJudge
 from pez_core.objectives import Match
 from pez_core.vocabulary import blocked_phrases
 
@@ -15,15 +16,15 @@ SETTINGS = SearchSettings(tokens=2)
 
 def best(encoder, contents, **changes):
     settings = replace(SETTINGS, **changes)
-    frame = Frame(encoder.tower, encoder.vocabulary, Match(contents.features[:1]), settings)
-    return Best(frame, encoder.vocabulary, settings)
+    judge = FeatureJudge(encoder, Match(contents.features[:1]), settings)
+    return Best(judge, encoder.vocabulary, settings)
 
 
 def offered(best, vocabulary, *texts):
     """Texts of two tokens, the first the best by far."""
     ids = [vocabulary.encode(text) for text in texts]
     assert all(len(row) == 2 for row in ids)
-    best.offer(ids, [1.0 - place / 10 for place in range(len(ids))], [0.0] * len(ids))
+    best.consider(offer_of(ids, [1.0 - place / 10 for place in range(len(ids))], [0.0] * len(ids)))
     return best.text
 
 
@@ -67,5 +68,5 @@ def test_fragments_do_not_spell_an_embedding(encoder, contents):
     pieces = [encoder.vocabulary._tokenizer.encoder[piece] for piece in ("embed", "ding", ":", "bad</w>")]
     assert encoder.vocabulary.decode(pieces) == "embedding:bad"
     keeper = best(encoder, contents, tokens=4, token_filter="all")
-    keeper.offer([pieces], [1.0], [0.0])
+    keeper.consider(offer_of([pieces], [1.0], [0.0]))
     assert keeper.text == ""

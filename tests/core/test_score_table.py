@@ -3,7 +3,7 @@
 import pytest
 
 from pez_core import PezError
-from pez_core.score_table import score_table
+from pez_core.report.score_table import score_table
 
 
 def test_the_table_has_a_line_for_each_picture_and_each_token(encoder, contents):

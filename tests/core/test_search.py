@@ -1,4 +1,4 @@
-"""The PEZ loop: as published, repeatable, stoppable, and honest about the text that it returns."""
+"""The search: as published, repeatable, stoppable, and honest about the text that it returns."""
 
 import time
 from dataclasses import replace
@@ -8,18 +8,18 @@ import torch
 import torch.nn.functional as F
 
 from pez_core import PezError, SearchSettings
-from pez_core.descent import Descent
+from pez_core.encoders.clip_vocabulary import ClipVocabulary
 from pez_core.objectives import Match
-from pez_core.projection import Projection
-from pez_core.refinement import Refinement
+from pez_core.optimiser.descent import Descent
+from pez_core.optimiser.projection import Projection
+from pez_core.optimiser.refinement import Refinement
 from pez_core.search import search
-from pez_core.vocabulary import ClipVocabulary
 
 QUICK = SearchSettings(tokens=6, steps=25, candidates=3, refinement=0.4, seed=5)
 
 
 def find(encoder, target, settings=QUICK, on_step=None):
-    return search(encoder.tower, encoder.vocabulary, Match(target), settings, on_step)
+    return search(encoder, Match(target), settings, on_step)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_steps_before_the_first_text_that_reads_back_are_left_out_of_the_history
     settings = replace(QUICK, tokens=64, candidates=1, token_filter="all")
     found = find(encoder, target, settings, on_step=steps.append)
     without = [progress for progress in steps if not progress.text]
-    assert without and all(progress.similarity == -1 for progress in without)
+    assert without and all(progress.reported == -1 for progress in without)
     assert len(found.history) == len(steps) - len(without)
     assert min(found.history) > -1
 
@@ -126,7 +126,7 @@ def test_the_callback_sees_every_step_and_can_stop(encoder, target):
     found = find(encoder, target, on_step=stop_at_seven)
     assert [progress.step for progress in steps] == list(range(1, 8))
     assert steps[-1].text == found.text
-    assert steps[-1].similarity == pytest.approx(found.similarity, abs=1e-6)
+    assert steps[-1].reported == pytest.approx(found.similarity, abs=1e-6)
 
 
 def test_the_callback_hears_of_each_step_as_soon_as_it_was_taken(encoder, target, monkeypatch):
@@ -159,7 +159,7 @@ def test_when_no_text_reads_back_the_error_says_what_to_change(encoder, target, 
     reads_nothing = ClipVocabulary(lambda text: [])
     settings = replace(QUICK, steps=2, token_filter="printable", blocklist=blocklist)
     with pytest.raises(PezError) as error:
-        search(encoder.tower, reads_nothing, Match(target), settings)
+        search(replace(encoder, vocabulary=reads_nothing), Match(target), settings)
     assert str(error.value) == message
 
 
@@ -167,9 +167,7 @@ def test_each_step_draws_its_mini_batch_by_the_seed(encoder):
     """Targets that point away from each other: what was drawn decides where the search goes."""
     targets = torch.cat([encoder.encode_text(text) for text in ("a red rocket", "green pear", "the blue whale")])
     settings = replace(QUICK, refinement=0, batch=1, steps=10)
-    first, again, whole = (
-        search(encoder.tower, encoder.vocabulary, Match(targets, batch), settings) for batch in (1, 1, None)
-    )
+    first, again, whole = (search(encoder, Match(targets, batch), settings) for batch in (1, 1, None))
     assert first == again and first.history != whole.history
 
 
@@ -192,9 +190,9 @@ def test_a_time_budget_ends_the_search_and_leaves_most_of_it_to_refinement(
     taken = {"steps": 0, "rounds": 0}
 
     def counted(name, work):
-        def wrapped(self):
+        def wrapped(*arguments):
             taken[name] += 1
-            return work(self)
+            return work(*arguments)
 
         return wrapped
 
@@ -212,7 +210,7 @@ def test_refinement_goes_on_where_the_descent_ended(encoder, contents):
     assert refined.similarity > plain.similarity + 0.02
 
 
-def test_prompt_and_frame_must_fit_the_context(encoder, target):
+def test_prefix_prompt_and_suffix_must_fit_the_context(encoder, target):
     with pytest.raises(PezError, match="prefix, prompt length and suffix take 78 tokens together"):
         find(encoder, target, replace(QUICK, tokens=75, prefix="one two three"))
 

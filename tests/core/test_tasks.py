@@ -108,9 +108,9 @@ def test_a_step_of_style_sees_four_pictures_and_one_of_inversion_all_unless_a_ba
     """Six targets at right angles: the score of each says its share in what was drawn."""
     axes, objectives = torch.eye(256)[:6], []
 
-    def watched(tower, vocabulary, objective, *rest):
+    def watched(encoder, objective, *rest):
         objectives.append(objective)
-        return search(tower, vocabulary, objective, *rest)
+        return search(encoder, objective, *rest)
 
     monkeypatch.setattr("pez_core.tasks.search", watched)
     task(encoder, axes, replace(QUICK, batch=batch))

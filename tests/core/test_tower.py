@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pez_core import PezError
-from pez_core.tower import OpenClipTower
+from pez_core.encoders.open_clip import OpenClipTower
 
 
 def test_features_equal_open_clips_over_77_positions(encoder):

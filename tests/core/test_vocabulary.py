@@ -6,14 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pez_core import PezError
-from pez_core.vocabulary import (
-    PROMPT_SYNTAX,
-    TOKEN_FILTERS,
-    ClipVocabulary,
-    Vocabulary,
-    blocked_phrases,
-    spells_syntax,
-)
+from pez_core.encoders.clip_vocabulary import ClipVocabulary
+from pez_core.vocabulary import PROMPT_SYNTAX, TOKEN_FILTERS, Vocabulary, blocked_phrases, spells_syntax
 
 vocabulary = ClipVocabulary()
 

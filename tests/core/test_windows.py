@@ -1,11 +1,11 @@
 """Texts that take more than one window of 75 tokens."""
 
 from pez_core import concat, score
-from pez_core.windows import window_note
+from pez_core.encoders.windows import window_note, windows
 
 
 def note_on(encoder, text: str) -> str:
-    return window_note(encoder.vocabulary, encoder.vocabulary.encode(text))
+    return window_note(encoder, encoder.vocabulary.encode(text))
 
 
 def test_a_text_that_fits_needs_no_note(encoder):
@@ -17,6 +17,16 @@ def test_a_longer_one_says_how_many_windows_it_takes_and_what_is_lost(encoder):
     assert "takes 2 windows of 75 tokens" in note
     assert note.endswith("lose the last 2 tokens: red rocket")
     assert note_on(encoder, "word " * 151).startswith("The text takes 3 windows")
+
+
+def test_windows_are_as_long_as_the_tower_reads(encoder):
+    class Long:
+        """An encoder of 248 positions, as LongCLIP has."""
+
+        tower = type("Tower", (), {"window": 246})
+
+    assert [len(window) for window in windows(encoder, range(160))] == [75, 75, 10]
+    assert [len(window) for window in windows(Long, range(247))] == [246, 1]
 
 
 def test_many_lost_words_are_cut_short(encoder):

@@ -30,7 +30,7 @@ def row(method, steps, picture):
 
 
 def answer(work, *arguments):
-    """Rows as the work would have them."""
+    """TokenisedExamples as the work would have them."""
     if work is quality.measured:
         (picture, _) = arguments
         _, pictures = quality.pictures_and_encoder()

@@ -8,10 +8,10 @@ import torch
 from benchmarks.quality import TOKENS, start, trajectory
 from benchmarks.reference import ReferenceStep, lead, reference_pez
 from pez_core import SearchSettings
-from pez_core.descent import Descent
-from pez_core.frame import Frame
+from pez_core.feature_judge import FeatureJudge
 from pez_core.objectives import Match
-from pez_core.projection import Projection
+from pez_core.optimiser.descent import Descent
+from pez_core.optimiser.projection import Projection
 
 PICTURES, STEPS, STEPS_ALONE = 20, 15, 5
 TIE = 1e-6
@@ -50,15 +50,15 @@ def test_a_candidate_goes_the_same_way_alone(encoder, contents, side_by_side):
     ids, _ = side_by_side
     settings = SearchSettings(TOKENS, STEPS_ALONE, candidates=1)
     projection = Projection(encoder.tower.tables, encoder.vocabulary.allowed_ids("all"))
-    parted = []
+    train_and_validation = []
     for picture in range(PICTURES):
-        frame = Frame(encoder.tower, encoder.vocabulary, Match(contents.features[picture : picture + 1]), settings)
+        frame = FeatureJudge(encoder, Match(contents.features[picture : picture + 1]), settings)
         embedded = encoder.tower.embed(start(picture))
         descent = Descent(frame, projection, embedded, settings, torch.Generator(), STEPS_ALONE)
         for _ in range(STEPS_ALONE):
             descent.step()
-        parted += [picture] if not torch.equal(descent.ids[:, 0], ids[:STEPS_ALONE, picture]) else []
-    assert len(parted) <= MOST_TIES, parted
+        train_and_validation += [picture] if not torch.equal(descent.ids[:, 0], ids[:STEPS_ALONE, picture]) else []
+    assert len(train_and_validation) <= MOST_TIES, train_and_validation
 
 
 def test_the_ways_are_not_trivially_the_same(side_by_side):

@@ -1,9 +1,9 @@
-"""The small language model, loaded, and its task."""
+"""The small language model, loaded, and a classifier on it."""
 
 import pytest
-from tiny_language import make_examples
+import tiny_language
 
-from pez_core.language import Task, Template, Verbalizer, load_language_model
+from pez_core.language import Classifier, Template, Verbalizer, load_language_model
 
 
 @pytest.fixture(scope="session")
@@ -17,10 +17,22 @@ def verbalizer():
 
 
 @pytest.fixture
-def task(model, verbalizer):
-    return Task(model, Template(), verbalizer)
+def classifier(model, verbalizer):
+    return Classifier(model, Template(), verbalizer)
 
 
 @pytest.fixture(scope="session")
-def examples():
-    return make_examples
+def as_lists():
+    """An offer as lists that can be compared: ids, scores, and what is reported."""
+
+    def lists(offer):
+        assert offer.ids.shape[:1] == offer.verdict.score.shape == offer.verdict.reported.shape
+        return offer.ids.tolist(), offer.verdict.score.tolist(), offer.verdict.reported.tolist()
+
+    return lists
+
+
+@pytest.fixture(scope="session")
+def make_examples():
+    """So many examples, by a seed."""
+    return tiny_language.make_examples

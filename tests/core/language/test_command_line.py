@@ -1,4 +1,4 @@
-"""python -m pez_core classify, as people run it."""
+"""pez classify, as people run it."""
 
 import json
 import signal
@@ -17,9 +17,9 @@ FIT = ["--tokens", "2", "--steps", "20", "--learning-rate", "2"]
 
 
 @pytest.fixture
-def files(tmp_path, examples):
+def files(tmp_path, make_examples):
     for name, count, seed in (("train", 80, 1), ("test", 60, 2)):
-        some = examples(count, seed)
+        some = make_examples(count, seed)
         lines = [f"{text}\t{('bad', 'good')[label]}" for text, label in zip(some.texts, some.labels)]
         (tmp_path / f"{name}.tsv").write_text("\n".join(["text\tlabel", *lines]), encoding="utf-8")
     return tmp_path
@@ -69,6 +69,15 @@ def test_few_shot_learns_from_some_examples_of_each_class(capsys, model_folder, 
     assert code == 0 and "on 6 examples to choose by" in out
 
 
+def test_a_second_file_is_what_prompts_are_chosen_by(capsys, model_folder, files):
+    dev = files / "test.tsv"
+    for more, count in (([], 60), (["--few-shot", "3"], 6)):
+        code, out, _ = fit(capsys, model_folder, files, "--dev", dev, "--out", files / f"run{count}", *more)
+        assert code == 0 and f"on {count} examples to choose by" in out
+        found = json.loads((files / f"run{count}" / "result.json").read_text(encoding="utf-8"))
+        assert found["validated_on"] == count
+
+
 def test_ctrl_c_keeps_the_best_and_the_same_command_goes_on(model_folder, files):
     arguments = [*COLUMNS, *WORDS, "--tokens", "2", "--steps", "3000", "--learning-rate", "2"]
     places = ["--model", model_folder, "--train", files / "train.tsv", "--out", files / "run"]
@@ -92,17 +101,18 @@ def test_ctrl_c_keeps_the_best_and_the_same_command_goes_on(model_folder, files)
         (["--verbalizer", "bad=terrible,fine=great"], "has the label 'good'"),
         (["--verbalizer", "bad=terrible,good=great,odd=so"], "data has 0 examples of class 'odd'"),
         (["--few-shot", "100"], "not 200; give more or ask for fewer"),
+        (["--dev", "none.tsv"], "data file 'none.tsv' could not be read"),
         (["--few-shot", "-3"], "few-shot is -3; choose 1 or more"),
         (["--few-shot", "0"], "few-shot is 0; choose 1 or more"),
         (["--learning-rate", "nan"], "learning rate is nan; choose more than 0"),
-        (["--time-budget", "inf"], "time budget is inf seconds; choose more than 0, or none"),
-        (["--seed", "-1"], "seed is -1; choose 0 to"),
+        (["--time-budget", "inf"], "time budget is inf; choose a number of seconds above 0, or none"),
+        (["--seed", "-1"], "seed is -1; choose 0 to 2**64 - 1"),
         (["--batch", "0"], "batch is 0; choose 1 or more"),
     ],
 )
 def test_inputs_that_cannot_be_used_get_one_sentence(capsys, model_folder, files, more, message):
     code, out, err = fit(capsys, model_folder, files, *more)
-    assert code == 2 and out == "" and err.startswith("pez_core: ") and message in err and err.count("\n") == 1
+    assert code == 2 and out == "" and err.startswith("pez: ") and message in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize("count", ["-5", "0"])
@@ -113,7 +123,7 @@ def test_inputs_that_cannot_be_used_get_one_sentence(capsys, model_folder, files
 def test_counts_below_one_get_one_sentence(capsys, model_folder, files, part, name, source, count):
     data = ["--model", model_folder, "--data", files / "test.tsv", *COLUMNS, *WORDS, source, "run"]
     code, out, err = run(capsys, part, *data, f"--{name}", count)
-    assert (code, out, err) == (2, "", f"pez_core: {name} is {count}; choose 1 or more.\n")
+    assert (code, out, err) == (2, "", f"pez: {name} is {count}; choose 1 or more.\n")
 
 
 FIT_OPTIONS = {

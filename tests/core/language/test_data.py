@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pez_core import PezError
-from pez_core.language import Examples, few_shot, parted, read_examples, split
+from pez_core.language import Examples, few_shot, read_examples, split, train_and_validation
 from pez_core.language.data import in_turns
 
 CLASSES = ("0", "1")
@@ -137,34 +137,34 @@ def test_a_count_below_one_is_refused(count):
     with pytest.raises(PezError, match=f"examples per class are {count}; choose 1 or more"):
         few_shot(NUMBERED, count, CLASSES, 0)
     with pytest.raises(PezError, match="examples per class are"):
-        parted(NUMBERED, CLASSES, count, 0)
+        train_and_validation(NUMBERED, CLASSES, count, 0)
 
 
 def test_a_tenth_and_at_most_two_hundred_choose():
     for count, chosen in ((4, 2), (60, 6), (200, 20), (2500, 200)):
         many = Examples(tuple(map(str, range(count))), tuple(row % 2 for row in range(count)))
-        train, validation = parted(many, CLASSES, None, 3)
+        train, validation = train_and_validation(many, CLASSES, None, 3)
         assert (len(train), len(validation)) == (count - chosen, chosen)
         assert validation.labels.count(0) == chosen // 2
     with pytest.raises(PezError, match="data has 1 examples of class '1', not 2"):
-        parted(Examples(("a", "b", "c"), (0, 0, 1)), CLASSES, None, 0)
+        train_and_validation(Examples(("a", "b", "c"), (0, 0, 1)), CLASSES, None, 0)
 
 
-def test_few_shot_draws_as_many_of_each_class(examples):
-    drawn = few_shot(examples(40, 1), 4, CLASSES, 7)
+def test_few_shot_draws_as_many_of_each_class(make_examples):
+    drawn = few_shot(make_examples(40, 1), 4, CLASSES, 7)
     assert sorted(drawn.labels) == [0] * 4 + [1] * 4
-    assert drawn == few_shot(examples(40, 1), 4, CLASSES, 7) != few_shot(examples(40, 1), 4, CLASSES, 8)
+    assert drawn == few_shot(make_examples(40, 1), 4, CLASSES, 7) != few_shot(make_examples(40, 1), 4, CLASSES, 8)
 
 
 def test_training_and_choosing_never_share_an_example():
     for count in (4, None):
-        train, validation = parted(NUMBERED, CLASSES, count, 3)
+        train, validation = train_and_validation(NUMBERED, CLASSES, count, 3)
         assert not set(train.texts) & set(validation.texts)
         assert count is None or len(train) == len(validation) == 8
 
 
-def test_a_class_without_enough_examples_is_refused(examples):
+def test_a_class_without_enough_examples_is_refused(make_examples):
     with pytest.raises(PezError, match="data has 2 examples of class '0', not 3"):
-        few_shot(examples(4, 0), 3, CLASSES, 0)
+        few_shot(make_examples(4, 0), 3, CLASSES, 0)
     with pytest.raises(PezError, match="data has 0 examples of class '1'"):
         few_shot(Examples(("a",), (0,)), 1, CLASSES, 0)

@@ -1,7 +1,6 @@
-"""Learning a prompt: every method finds the cue, and a broken run ends like an unbroken one."""
+"""Learning a prompt: every method finds the cue, and an interrupted run ends like one that was not."""
 
 import copy
-import itertools
 import json
 import math
 import sys
@@ -13,19 +12,20 @@ import torch
 
 from pez_core import PezError
 from pez_core.language import (
-    ClassificationPrompt,
+    ClassificationResult,
+    Classifier,
     Examples,
     FitSettings,
-    Task,
     Template,
     Verbalizer,
     evaluate,
     fit,
-    table,
 )
 from pez_core.language.data import in_turns, split
-from pez_core.language.goal import ClassificationGoal
+from pez_core.language.judge import ClassificationJudge
 from pez_core.language.methods import METHODS
+from pez_core.optimiser import run
+from pez_core.optimiser.judge import Offer, Verdict
 from pez_core.vocabulary import blocked_phrases
 
 TEXT_METHODS = [name for name in METHODS if name != "soft"]
@@ -34,45 +34,45 @@ SETTINGS = FitSettings(tokens=2, steps=40, validate_every=5, batch=16, learning_
 
 
 @pytest.fixture
-def data(examples):
-    return examples(64, 1), examples(40, 2)
+def data(make_examples):
+    return make_examples(64, 1), make_examples(40, 2)
 
 
 @pytest.mark.parametrize("method", ["pez", "pez+refine", "autoprompt", "fluentprompt"])
-def test_every_method_beats_the_bare_template_by_its_text(task, data, examples, method):
-    held_out = examples(60, 9)
-    found = fit(task, *data, replace(SETTINGS, method=method))
-    bare = evaluate(task, "", held_out)
-    scored = evaluate(task, found.text, held_out)
+def test_every_method_beats_the_bare_template_by_its_text(classifier, data, make_examples, method):
+    held_out = make_examples(60, 9)
+    found = fit(classifier, *data, replace(SETTINGS, method=method))
+    bare = evaluate(classifier, "", held_out)
+    scored = evaluate(classifier, found.text, held_out)
     assert scored.accuracy > bare.accuracy + 0.2
-    assert evaluate(task, found.text, data[1]).accuracy == pytest.approx(found.accuracy)
+    assert evaluate(classifier, found.text, data[1]).accuracy == pytest.approx(found.accuracy)
 
 
-def test_a_soft_prompt_is_learned_without_text(task, data):
-    found = fit(task, *data, replace(SETTINGS, method="soft", steps=60, learning_rate=0.5))
+def test_a_soft_prompt_is_learned_without_text(classifier, data):
+    found = fit(classifier, *data, replace(SETTINGS, method="soft", steps=60, learning_rate=0.5))
     assert found.text == "" and found.soft.shape == (2, 64)
-    assert evaluate(task, found.soft, data[1]).accuracy == pytest.approx(found.accuracy)
-    losses = evaluate(task, found.soft, data[0]).loss, evaluate(task, "", data[0]).loss
+    assert evaluate(classifier, found.soft, data[1]).accuracy == pytest.approx(found.accuracy)
+    losses = evaluate(classifier, found.soft, data[0]).loss, evaluate(classifier, "", data[0]).loss
     assert losses[0] < losses[1]
 
 
-def test_the_bare_template_is_a_method_too(task, data):
-    found = fit(task, *data, replace(SETTINGS, method="template"))
+def test_the_bare_template_is_a_method_too(classifier, data):
+    found = fit(classifier, *data, replace(SETTINGS, method="template"))
     assert (found.text, found.steps) == ("", 0)
-    assert found.accuracy == pytest.approx(evaluate(task, "", data[1]).accuracy)
+    assert found.accuracy == pytest.approx(evaluate(classifier, "", data[1]).accuracy)
 
 
-def test_texts_are_ranked_by_validation_best_first(task, data):
-    found = fit(task, *data, replace(SETTINGS, keep=3))
+def test_texts_are_ranked_by_validation_best_first(classifier, data):
+    found = fit(classifier, *data, replace(SETTINGS, keep=3))
     order = [(-ranked.accuracy, ranked.loss) for ranked in found.ranked]
     assert order == sorted(order) and 1 <= len(order) <= 3
     assert (found.text, found.accuracy) == (found.ranked[0].text, found.ranked[0].accuracy)
-    assert all(ranked.text in table(found) for ranked in found.ranked)
+    assert all(ranked.text in found.table() for ranked in found.ranked)
 
 
-def test_fluency_makes_the_prompt_expected(task, data):
-    plain, fluent = (fit(task, *data, replace(SETTINGS, fluency=weight, steps=60)) for weight in (0.0, 0.9))
-    perplexity = [evaluate(task, found.text, data[1]).perplexity for found in (plain, fluent)]
+def test_fluency_makes_the_prompt_expected(classifier, data):
+    plain, fluent = (fit(classifier, *data, replace(SETTINGS, fluency=weight, steps=60)) for weight in (0.0, 0.9))
+    perplexity = [evaluate(classifier, found.text, data[1]).perplexity for found in (plain, fluent)]
     assert perplexity[1] < perplexity[0]
 
 
@@ -85,8 +85,11 @@ class Shown:
 
     def step(self, share, best):
         self.told.append((share, best))
-        ids = self.parts.start.tolist()
-        return ids, [float(-place) for place in range(len(ids))], [0.0] * len(ids)
+        ids = self.parts.start
+        return Offer(ids, Verdict(-torch.arange(len(ids)).float(), torch.zeros(len(ids))))
+
+    def prompt(self, ids):
+        return self.parts.model.vocabulary.decode(ids)
 
     def state(self):
         return {"nothing": torch.zeros(1)}
@@ -96,32 +99,32 @@ class Shown:
 
 
 @pytest.fixture
-def shown_by(task, data, monkeypatch):
+def shown_by(classifier, data, monkeypatch):
     """Fit with a method that shows what it is made of: the method, and the result."""
     monkeypatch.setitem(METHODS, "pez", Shown)
 
-    def run(train=data[0], on_step=None, **changes):
+    def shown(train=data[0], on_step=None, **changes):
         settings = FitSettings(**{"tokens": 2, "steps": 6, **changes})
-        found = fit(task, train, data[1], settings, on_step=on_step)
+        found = fit(classifier, train, data[1], settings, on_step=on_step)
         return Shown.last, found
 
-    return run
+    return shown
 
 
-def test_a_method_is_made_of_the_settings(task, data, shown_by):
+def test_a_method_is_made_of_the_settings(classifier, data, shown_by):
     parts = shown_by(
         batch=7, fluency=0.25, learning_rate=0.5, weight_decay=0.125, swaps=3, seed=9, candidates=4, blocklist=("so",),
         token_filter="printable",
     )[0].parts  # fmt: skip
-    vocabulary, rows = task.model.vocabulary, task.rows(data[0])
+    vocabulary, examples = classifier.model.vocabulary, classifier.tokenised(data[0], 2)
     assert (parts.relative_rate, parts.weight_decay, parts.swaps) == (0.5, 0.125, 3)
     assert torch.equal(parts.projection.allowed, vocabulary.allowed_ids("printable", ("so",)))
-    assert len(parts.goal.drawn(torch.Generator())) == 7 and parts.goal.drawn(None) == rows
+    assert len(parts.judge.drawn(torch.Generator())) == 7 and parts.judge.drawn(None) == examples
     swapped = in_turns(data[0], 9)[:32]
-    assert parts.swap_goal.drawn(None) == parts.swap_goal.drawn(torch.Generator()) == rows.take(swapped)
-    for goal, some in ((parts.goal, rows), (parts.swap_goal, rows.take(swapped))):
+    assert parts.swap_judge.drawn(None) == parts.swap_judge.drawn(torch.Generator()) == examples.take(swapped)
+    for judge, some in ((parts.judge, examples), (parts.swap_judge, examples.take(swapped))):
         assert torch.equal(
-            goal.judge(parts.start).score, ClassificationGoal(task, some, 1, 0.25).judge(parts.start).score
+            judge.verdict(parts.start).score, ClassificationJudge(classifier, some, 1, 0.25).verdict(parts.start).score
         )
     generator = torch.Generator().manual_seed(9)
     allowed = parts.projection.allowed
@@ -135,54 +138,85 @@ def test_starts_are_among_the_frequent_tokens(shown_by, monkeypatch):
     assert set(parts.start.flatten().tolist()) == set(parts.projection.allowed[:5].tolist())
 
 
-def test_swaps_are_admitted_that_read_back_and_hold_nothing_blocked(task, shown_by):
+def test_swaps_are_admitted_that_read_back_and_hold_nothing_blocked(classifier, shown_by):
     parts = shown_by(blocklist=("Overall verdict",))[0].parts
-    ids = task.prompt_ids
+    ids = classifier.prompt_ids
     assert parts.admits(ids("green verdict")) and parts.admits(ids("verdict overall"))
     assert not parts.admits(ids("overall verdict"))
-    letters = tuple(task.model.vocabulary.encode(letter)[0] for letter in " so")
-    assert task.model.vocabulary.decode(letters) == "so" and not parts.admits(letters)
+    letters = tuple(classifier.model.vocabulary.encode(letter)[0] for letter in " so")
+    assert classifier.model.vocabulary.decode(letters) == "so" and not parts.admits(letters)
 
 
-def test_no_more_than_the_pool_is_learned_from(task, data, shown_by):
+def test_no_more_than_the_pool_is_learned_from(classifier, data, shown_by):
     parts = shown_by(pool=10, seed=4)[0].parts
-    assert parts.goal.drawn(None) == task.rows(split(data[0], 10, 4)[0])
-    assert shown_by(pool=64)[0].parts.goal.drawn(None) == task.rows(data[0])
+    assert parts.judge.drawn(None) == classifier.tokenised(split(data[0], 10, 4)[0], 2)
+    assert shown_by(pool=64)[0].parts.judge.drawn(None) == classifier.tokenised(data[0], 2)
 
 
-def test_texts_that_were_cut_are_counted_and_learned_from(task, data, shown_by):
+def test_texts_that_were_cut_are_counted_and_learned_from(classifier, data, shown_by):
     long = Examples(("the movie is lovely . " * 40, *data[0].texts[1:]), data[0].labels)
     method, found = shown_by(train=long)
-    assert found.cut == 1 and method.parts.goal.drawn(None) == task.rows(task.fitted(long, 2)[0])
+    learned = method.parts.judge.drawn(None)
+    truncated, _ = classifier.truncated(long, 2)
+    assert found.cut == 1 and learned == replace(classifier.tokenised(truncated, 2), cut=1)
+    assert len(learned.heads[0]) < len(classifier.model.vocabulary.encode(long.texts[0]))
 
 
-def test_a_method_is_told_its_share_of_the_steps_and_the_best_text(task, shown_by):
+def test_a_method_is_told_its_share_of_the_steps_and_the_best_text(classifier, shown_by):
     method, found = shown_by(steps=5, validate_every=2)
     assert [share for share, _ in method.told] == [0.0, 0.2, 0.4, 0.6, 0.8]
-    best = task.prompt_ids(found.text)
+    best = classifier.prompt_ids(found.text)
     assert [told for _, told in method.told] == [(), (), best, best, best]
     assert (found.steps, len(found.history)) == (5, 3), "validated after 2, 4 and the last step"
 
 
-def test_a_method_is_told_its_share_of_the_time(shown_by, monkeypatch):
-    """By a clock that goes on by a second whenever it is read: as a step begins, and as it ends."""
-    clock = SimpleNamespace(monotonic=itertools.count().__next__)
-    monkeypatch.setattr(sys.modules["pez_core.language.fit"], "time", clock)
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that goes on by three seconds with every step, and not otherwise."""
+    clock = SimpleNamespace(now=1000.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(run, "time", clock)
+    step = Shown.step
+
+    def three_seconds(method, share, best):
+        clock.now += 3.0
+        return step(method, share, best)
+
+    monkeypatch.setattr(Shown, "step", three_seconds)
+    return clock
+
+
+def test_a_method_is_told_its_share_of_the_time(shown_by, clock):
     method, found = shown_by(steps=10**6, time_budget=10.0)
-    assert [share for share, _ in method.told] == [0.1, 0.3, 0.5, 0.7, 0.9]
-    assert found.steps == 5 and len(found.history) == 1
+    assert [share for share, _ in method.told] == pytest.approx([0.0, 0.3, 0.6, 0.9])
+    assert found.steps == 4 and len(found.history) == 1, "no step begins when the time is over; the last is validated"
 
 
-def test_the_time_that_a_broken_run_took_counts(task, data, shown_by, tmp_path, monkeypatch):
+def test_a_step_is_taken_however_short_the_time(shown_by, clock):
+    method, found = shown_by(steps=10**6, time_budget=1.0)
+    assert (found.steps, len(method.told), len(found.history)) == (1, 1, 1) and found.text
+
+
+def test_the_time_that_an_interrupted_run_took_counts(classifier, data, shown_by, tmp_path, monkeypatch, clock):
     monkeypatch.setitem(METHODS, "pez", type("Restored", (Shown,), {"restore": lambda self, state: None}))
-    clock = SimpleNamespace(monotonic=itertools.count().__next__)
-    monkeypatch.setattr(sys.modules["pez_core.language.fit"], "time", clock)
     settings = FitSettings(tokens=2, steps=10**6, time_budget=10.0, validate_every=1)
-    fit(task, *data, settings, tmp_path, lambda progress: progress.step == 2)
-    seconds = json.loads((tmp_path / "checkpoint.json").read_text())["seconds"]
-    assert seconds == 6, "two steps, each of which reads the clock as it begins, ends and is saved"
-    fit(task, *data, settings, tmp_path)
-    assert [share for share, _ in Shown.last.told] == [0.7, 1.0]
+    fit(classifier, *data, settings, tmp_path, lambda progress: progress.step == 2)
+    assert json.loads((tmp_path / "checkpoint.json").read_text())["seconds"] == pytest.approx(6.0), "two steps"
+    clock.now += 1e6
+    found = fit(classifier, *data, settings, tmp_path)
+    assert [share for share, _ in Shown.last.told] == pytest.approx([0.6, 0.9])
+    assert found.steps == 4, "those before the interruption included"
+
+
+def test_the_last_step_is_validated_and_saved_when_showing_progress_uses_up_the_time(
+    classifier, data, shown_by, tmp_path, clock
+):
+    def shown(progress):
+        clock.now += 5.0 * (progress.step == 3)
+
+    settings = FitSettings(tokens=2, steps=10**6, time_budget=10.0, validate_every=2)
+    found = fit(classifier, *data, settings, tmp_path, shown)
+    assert len(found.history) == 2, "validated after 2 and the last step"
+    assert json.loads((tmp_path / "checkpoint.json").read_text())["step"] == found.steps > 2
 
 
 def test_progress_is_told_after_every_step_until_it_asks_to_stop(shown_by):
@@ -191,13 +225,13 @@ def test_progress_is_told_after_every_step_until_it_asks_to_stop(shown_by):
         steps=9, validate_every=2, on_step=lambda progress: told.append(progress) or progress.step == 4
     )
     assert [(progress.step, progress.steps) for progress in told] == [(1, 9), (2, 9), (3, 9), (4, 9)]
-    assert (told[0].text, told[0].accuracy) == ("", 0.0)
-    assert (told[3].text, told[3].accuracy) == (found.text, found.accuracy)
+    assert (told[0].text, told[0].reported) == ("", 0.0)
+    assert (told[3].text, told[3].reported) == (found.text, found.accuracy)
     assert found.steps == len(method.told) == 4
     assert shown_by(steps=9, on_step=lambda progress: True)[1].text, "stopped before the first validation"
 
 
-def test_a_result_says_what_it_came_from(task, shown_by):
+def test_a_result_says_what_it_came_from(classifier, shown_by):
     _, found = shown_by(keep=3, seed=2)
     assert (found.model, found.template, found.verbalizer) == (
         "tiny-gpt2",
@@ -205,24 +239,25 @@ def test_a_result_says_what_it_came_from(task, shown_by):
         "bad=terrible,good=great",
     )
     assert found.settings == FitSettings(tokens=2, steps=6, keep=3, seed=2) and found.cut == 0 and found.soft is None
-    assert table(found).splitlines()[0] == "accuracy    loss  prompt"
+    assert found.validated_on == 40 and found.steps == 6
+    assert found.table().splitlines()[0] == "accuracy    loss  prompt"
     first = found.ranked[0]
-    assert table(found).splitlines()[1] == f"{first.accuracy:8.3f}  {first.loss:6.3f}  {first.text}"
+    assert found.table().splitlines()[1] == f"{first.accuracy:8.3f}  {first.loss:6.3f}  {first.text}"
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_broken_run_ends_like_an_unbroken_one(task, data, tmp_path, method):
+def test_an_interrupted_run_ends_like_one_that_was_not(classifier, data, tmp_path, method):
     settings = replace(SETTINGS, method=method, candidates=2, fluency=0.1, steps=24)
-    whole = fit(task, *data, settings, tmp_path / "whole")
-    fit(task, *data, settings, tmp_path / "broken", lambda progress: progress.step == 17)
-    resumed = fit(task, *data, settings, tmp_path / "broken")
+    whole = fit(classifier, *data, settings, tmp_path / "whole")
+    fit(classifier, *data, settings, tmp_path / "interrupted", lambda progress: progress.step == 17)
+    resumed = fit(classifier, *data, settings, tmp_path / "interrupted")
     assert resumed.ranked == whole.ranked and resumed.history == whole.history
     if whole.soft is not None:
         assert torch.equal(resumed.soft, whole.soft)
 
 
-def test_a_run_is_repeatable_and_depends_on_its_seed(task, data):
-    one, same, other = (fit(task, *data, replace(SETTINGS, seed=seed)) for seed in (1, 1, 2))
+def test_a_run_is_repeatable_and_depends_on_its_seed(classifier, data):
+    one, same, other = (fit(classifier, *data, replace(SETTINGS, seed=seed)) for seed in (1, 1, 2))
     assert one.ranked == same.ranked != other.ranked
 
 
@@ -244,88 +279,110 @@ def nudged(model):
     return other
 
 
+def changed(classifier, **changes):
+    """A classifier like this one, with another model, template or verbalizer."""
+    parts = {"model": classifier.model, "template": classifier.template, "verbalizer": classifier.verbalizer}
+    return Classifier(**{**parts, **changes})
+
+
+DULL, SWAPPED = ("the plot is dull .",), Verbalizer({"bad": ("great",), "good": ("terrible",)})
+
 OTHER_RUNS = {
-    "training labels": lambda task, train, validation: (task, flipped(train), validation),
-    "training texts": lambda task, train, validation: (task, replace(train, texts=train.texts[::-1]), validation),
-    "validation labels": lambda task, train, validation: (task, train, flipped(validation)),
-    "validation texts": lambda task, train, validation: (
-        task, train, replace(validation, texts=("the plot is dull .", *validation.texts[1:]))
-    ),
-    "validation texts and validation labels": lambda task, train, validation: (task, train, validation.take(range(9))),
-    "template": lambda task, *data: (Task(task.model, Template("{text} {prompt} so {label}"), task.verbalizer), *data),
-    "verbalizer": lambda task, *data: (
-        Task(task.model, task.template, Verbalizer({"bad": ("great",), "good": ("terrible",)})), *data
-    ),
-    "model name": lambda task, *data: (Task(renamed(task.model), task.template, task.verbalizer), *data),
-    "model weights": lambda task, *data: (Task(nudged(task.model), task.template, task.verbalizer), *data),
-}  # fmt: skip
+    "training labels": lambda same, train, rest: (same, flipped(train), rest),
+    "training texts": lambda same, train, rest: (same, replace(train, texts=train.texts[::-1]), rest),
+    "validation labels": lambda same, train, rest: (same, train, flipped(rest)),
+    "validation texts": lambda same, train, rest: (same, train, replace(rest, texts=DULL + rest.texts[1:])),
+    "validation texts and validation labels": lambda same, train, rest: (same, train, rest.take(range(9))),
+    "template": lambda same, *data: (changed(same, template=Template("{text} {prompt} so {label}")), *data),
+    "verbalizer": lambda same, *data: (changed(same, verbalizer=SWAPPED), *data),
+    "model name": lambda same, *data: (changed(same, model=renamed(same.model)), *data),
+    "model weights": lambda same, *data: (changed(same, model=nudged(same.model)), *data),
+}
 
 
 @pytest.mark.parametrize("other", OTHER_RUNS)
-def test_a_checkpoint_of_another_run_is_refused_with_what_differs(task, data, tmp_path, other):
+def test_a_checkpoint_of_another_run_is_refused_with_what_differs(classifier, data, tmp_path, other):
     settings = replace(SETTINGS, steps=1)
-    fit(task, *data, settings, tmp_path)
+    fit(classifier, *data, settings, tmp_path)
     message = f"checkpoint in {str(tmp_path)!r} is of a run with other {other}; choose another folder."
     with pytest.raises(PezError) as error:
-        fit(*OTHER_RUNS[other](task, *data), settings, tmp_path)
+        fit(*OTHER_RUNS[other](classifier, *data), settings, tmp_path)
     assert str(error.value) == message
 
 
-def test_a_checkpoint_of_other_settings_is_refused_with_their_names(task, data, tmp_path):
-    fit(task, *data, replace(SETTINGS, steps=1), tmp_path)
-    with pytest.raises(PezError, match="is of a run with other batch, learning rate and blocklist; choose another"):
-        fit(task, *data, replace(SETTINGS, steps=1, learning_rate=1.0, blocklist=("so",), batch=4), tmp_path)
+def test_a_checkpoint_of_other_settings_is_refused_with_their_names(classifier, data, tmp_path):
+    fit(classifier, *data, replace(SETTINGS, steps=1), tmp_path)
+    with pytest.raises(PezError, match="is of a run with other learning rate, blocklist and batch; choose another"):
+        fit(classifier, *data, replace(SETTINGS, steps=1, learning_rate=1.0, blocklist=("so",), batch=4), tmp_path)
 
 
-def test_a_checkpoint_of_the_same_run_is_found_whatever_its_settings(task, data, tmp_path):
+def test_a_checkpoint_of_the_same_run_is_found_whatever_its_settings(classifier, data, tmp_path):
     settings = replace(SETTINGS, steps=2, blocklist=("so", "green"), time_budget=1000.0, seed=2**64 - 1)
-    assert fit(task, *data, settings, tmp_path).ranked == fit(task, *data, settings, tmp_path).ranked
+    assert fit(classifier, *data, settings, tmp_path).ranked == fit(classifier, *data, settings, tmp_path).ranked
 
 
-def test_a_checkpoint_of_an_older_version_is_refused(task, data, tmp_path):
-    fit(task, *data, replace(SETTINGS, steps=1), tmp_path)
+def first_version(fields):
+    """What was written before checkpoints told their version: all else is alike."""
+    return {name: fields[name] for name in ("run", "step", "seconds", "ranking", "tensors")}
+
+
+OTHER_VERSIONS = {
+    "the first": first_version,
+    "one before that": lambda fields: {**first_version(fields), "run": [{"steps": 1}, "tiny-gpt2", "{text} {label}"]},
+    "a later one": lambda fields: {**fields, "version": fields["version"] + 1},
+}
+
+
+@pytest.mark.parametrize("other", OTHER_VERSIONS)
+def test_a_checkpoint_of_another_version_is_refused(classifier, data, tmp_path, other):
+    settings = replace(SETTINGS, steps=2, validate_every=1)
+    fit(classifier, *data, settings, tmp_path, lambda progress: True)
     path = tmp_path / "checkpoint.json"
     fields = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**fields, "run": [{"steps": 1}, "tiny-gpt2", "{text} {label}", "0=a,1=b"]}))
-    with pytest.raises(PezError, match="was written by an older version; delete the folder to start again"):
-        fit(task, *data, replace(SETTINGS, steps=1), tmp_path)
+    path.write_text(json.dumps(OTHER_VERSIONS[other](fields)), encoding="utf-8")
+    message = f"checkpoint in {str(tmp_path)!r} was written by another version; delete the folder to start again."
+    with pytest.raises(PezError) as error:
+        fit(classifier, *data, settings, tmp_path)
+    assert str(error.value) == message
+    path.write_text(json.dumps(fields), encoding="utf-8")
+    assert fit(classifier, *data, settings, tmp_path).steps == 2, "as it was, it is gone on from"
 
 
-def test_without_a_folder_no_weight_is_hashed(task, data, monkeypatch):
-    monkeypatch.setattr(type(task.model), "fingerprint", lambda model: pytest.fail("the weights were hashed"))
-    fit(task, *data, replace(SETTINGS, steps=1))
+def test_without_a_folder_no_weight_is_hashed(classifier, data, monkeypatch):
+    monkeypatch.setattr(type(classifier.model), "fingerprint", lambda model: pytest.fail("the weights were hashed"))
+    fit(classifier, *data, replace(SETTINGS, steps=1))
 
 
-def test_a_run_whose_time_is_spent_ends_where_it_was(task, data, tmp_path):
+def test_a_run_whose_time_is_spent_ends_where_it_was(classifier, data, tmp_path):
     settings = replace(SETTINGS, steps=10**6, time_budget=0.2)
-    first = fit(task, *data, settings, tmp_path)
-    again = fit(task, *data, settings, tmp_path)
+    first = fit(classifier, *data, settings, tmp_path)
+    again = fit(classifier, *data, settings, tmp_path)
     assert (again.steps, again.ranked, again.history) == (first.steps, first.ranked, first.history)
 
 
 @pytest.mark.parametrize("content", ["{", "{}", '{"tensors": "none.safetensors"}'])
-def test_a_broken_checkpoint_is_refused(task, data, tmp_path, content):
+def test_a_broken_checkpoint_is_refused(classifier, data, tmp_path, content):
     (tmp_path / "checkpoint.json").write_text(content)
     with pytest.raises(PezError, match="cannot be read; delete the folder to start again"):
-        fit(task, *data, SETTINGS, tmp_path)
+        fit(classifier, *data, SETTINGS, tmp_path)
 
 
-def test_the_time_budget_ends_it(task, data):
-    found = fit(task, *data, replace(SETTINGS, steps=10**6, time_budget=1.0))
+def test_the_time_budget_ends_it(classifier, data):
+    found = fit(classifier, *data, replace(SETTINGS, steps=10**6, time_budget=1.0))
     assert 0 < found.steps < 10**6 and found.text
 
 
-def test_blocked_words_are_never_used(task, data):
-    found = fit(task, *data, replace(SETTINGS, blocklist=("verdict",)))
+def test_blocked_words_are_never_used(classifier, data):
+    found = fit(classifier, *data, replace(SETTINGS, blocklist=("verdict",)))
     assert not any("verdict" in ranked.text.split() for ranked in found.ranked)
 
 
 @pytest.mark.parametrize("method", TEXT_METHODS)
-def test_a_blocked_phrase_is_in_no_text_whatever_the_method(task, data, method):
+def test_a_blocked_phrase_is_in_no_text_whatever_the_method(classifier, data, method):
     settings = replace(SETTINGS, method=method, steps=20)
-    phrase = fit(task, *data, settings).text
+    phrase = fit(classifier, *data, settings).text
     assert len(phrase.split()) == 2
-    found = fit(task, *data, replace(settings, blocklist=(phrase.upper(),)))
+    found = fit(classifier, *data, replace(settings, blocklist=(phrase.upper(),)))
     assert found.ranked and not any(blocked_phrases([phrase]).search(ranked.text) for ranked in found.ranked)
 
 
@@ -334,24 +391,32 @@ def all_words_but(vocabulary, *kept):
 
 
 @pytest.mark.parametrize("method", TEXT_METHODS)
-def test_when_every_text_is_blocked_the_blocklist_is_named(task, data, method):
+def test_when_every_text_is_blocked_the_blocklist_is_named(classifier, data, method):
     pairs = ("maybe maybe", "maybe green", "green maybe", "green green")
-    blocklist = (*all_words_but(task.model.vocabulary, "maybe", "green"), *pairs)
-    allowed = fit(task, *data, replace(SETTINGS, method=method, steps=6, blocklist=blocklist[: -len(pairs)]))
+    blocklist = (*all_words_but(classifier.model.vocabulary, "maybe", "green"), *pairs)
+    allowed = fit(classifier, *data, replace(SETTINGS, method=method, steps=6, blocklist=blocklist[: -len(pairs)]))
     assert allowed.text in pairs
     with pytest.raises(PezError, match="blocklist is in every text that was found; take phrases out of it, or take"):
-        fit(task, *data, replace(SETTINGS, method=method, steps=6, blocklist=blocklist))
+        fit(classifier, *data, replace(SETTINGS, method=method, steps=6, blocklist=blocklist))
 
 
-def test_the_result_survives_json(task, data):
-    found = fit(task, *data, replace(SETTINGS, steps=5, blocklist=("green",)))
-    assert ClassificationPrompt.from_json(found.to_json()) == found
+def test_the_result_survives_json(classifier, data):
+    found = fit(classifier, *data, replace(SETTINGS, steps=5, blocklist=("green",)))
+    assert ClassificationResult.from_json(found.to_json()) == found
 
 
-def test_examples_are_needed(task, data):
+def test_a_result_that_does_not_say_what_it_was_validated_on_is_read_too(classifier, data):
+    """Results of version 0.1 lack it."""
+    found = fit(classifier, *data, replace(SETTINGS, steps=1))
+    fields = json.loads(found.to_json())
+    assert fields.pop("validated_on") == 40
+    assert ClassificationResult.from_json(json.dumps(fields)) == replace(found, validated_on=0)
+
+
+def test_examples_are_needed(classifier, data):
     for train, validation in ((Examples((), ()), data[1]), (data[0], Examples((), ()))):
         with pytest.raises(PezError, match="examples are missing; give at least one to train on and one to validate"):
-            fit(task, train, validation, SETTINGS)
+            fit(classifier, train, validation, SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -361,14 +426,24 @@ def test_examples_are_needed(task, data):
         ({"tokens": 0}, "tokens is 0; choose 1 or more"),
         ({"steps": -1}, "steps is -1; choose 1 or more"),
         *(({name: 0}, f"^{name} is 0; choose 1 or more") for name in ("steps", "candidates", "batch", "pool")),
-        *(({name: 0}, f"^{name} is 0; choose 1 or more") for name in ("validate_every", "keep", "swaps")),
+        *(({name: 0}, f"^{name} is 0; choose 1 or more") for name in ("keep", "swaps")),
+        ({"validate_every": 0}, "^validate every is 0; choose 1 or more"),
         ({"fluency": 1.0}, "fluency is 1.0; choose a weight from 0 to below 1"),
         ({"fluency": -0.1}, "fluency is -0.1; choose a weight"),
         ({"fluency": math.nan}, "fluency is nan; choose a weight"),
-        *(({"learning_rate": rate}, "learning rate is") for rate in (-1.0, 0.0, math.nan, math.inf)),
-        *(({"weight_decay": decay}, "weight decay is") for decay in (-1.0, math.nan, math.inf)),
-        *(({"time_budget": seconds}, "time budget is") for seconds in (0.0, -1.0, math.nan, math.inf)),
-        *(({"seed": seed}, f"seed is {seed}; choose 0 to 18446744073709551615") for seed in (-1, 2**64)),
+        *(
+            ({"learning_rate": rate}, f"learning rate is {rate}; choose more than 0")
+            for rate in (-1.0, 0.0, math.nan, math.inf)
+        ),
+        *(
+            ({"weight_decay": decay}, f"weight decay is {decay}; choose 0 or more")
+            for decay in (-1.0, math.nan, math.inf)
+        ),
+        *(
+            ({"time_budget": seconds}, f"time budget is {seconds}; choose a number of seconds above 0")
+            for seconds in (0.0, -1.0, math.nan, math.inf)
+        ),
+        *(({"seed": seed}, rf"seed is {seed}; choose 0 to 2\*\*64 - 1") for seed in (-1, 2**64)),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(changes, message):
@@ -376,13 +451,13 @@ def test_settings_that_cannot_be_used_are_refused(changes, message):
         FitSettings(**changes)
 
 
-def test_settings_at_the_ends_of_their_ranges_can_be_used(task, data):
+def test_settings_at_the_ends_of_their_ranges_can_be_used(classifier, data):
     least = {"tokens": 1, "candidates": 1, "batch": 1, "pool": 1, "validate_every": 1, "keep": 1, "swaps": 1}
     for changes in ({**least, "seed": 0, "weight_decay": 0.0}, {"seed": 2**64 - 1, "fluency": 0.99, "steps": 1}):
-        assert fit(task, *data, replace(SETTINGS, **{"steps": 1, **changes})).text
+        assert fit(classifier, *data, replace(SETTINGS, **{"steps": 1, **changes})).text
 
 
 @pytest.mark.parametrize("tokens", [60, 10**9])
-def test_more_tokens_than_the_model_reads_get_one_sentence(task, data, tokens):
+def test_more_tokens_than_the_model_reads_get_one_sentence(classifier, data, tokens):
     with pytest.raises(PezError, match=f"prompt length {tokens} and template leave no room for a text; shorten them"):
-        fit(task, *data, replace(SETTINGS, tokens=tokens))
+        fit(classifier, *data, replace(SETTINGS, tokens=tokens))

@@ -20,8 +20,8 @@ from transformers import (
 )
 
 from pez_core import PezError
-from pez_core.language import Examples, LanguageModel, Task, Template
-from pez_core.language.memory import Past
+from pez_core.language import Classifier, Examples, LanguageModel, Template
+from pez_core.language.prefix_cache import Past
 
 SMALL = {
     "vocab_size": 700,
@@ -51,7 +51,7 @@ def tokenizer(model_folder):
 
 @pytest.fixture(params=CONFIGS)
 def other(request, tokenizer):
-    """A language model of another make, with random weights."""
+    """A language model of another kind, with random weights."""
     torch.manual_seed(0)
     made = CONFIGS[request.param]()
     with torch.no_grad():
@@ -71,21 +71,21 @@ def test_states_and_logits_are_those_of_the_whole_forward(other):
 
 def test_a_text_that_was_read_before_is_gone_on_from(other):
     wanted = other.states(other.embed(IDS), NOTHING)
-    (reading,) = other.library([tuple(IDS[0, :4].tolist())])
-    assert torch.allclose(reading.last_state, wanted[0, 3], atol=1e-5)
-    past = Past(tuple((keys[None], values[None]) for keys, values in reading.layers), torch.tensor([4]))
+    (prefix,) = other.prefixes([tuple(IDS[0, :4].tolist())])
+    assert torch.allclose(prefix.last_state, wanted[0, 3], atol=1e-5)
+    past = Past(tuple((keys[None], values[None]) for keys, values in prefix.layers), torch.tensor([4]))
     assert torch.allclose(other.states(other.embed(IDS[:, 4:]), past), wanted[:, 4:], atol=1e-5)
 
 
 def test_texts_of_all_lengths_are_read_together_like_alone(model):
     texts = [(5, 6, 7, 8, 9), (), (30,), (40, 41, 42)]
-    together = LanguageModel(model.transformers_model, model._tokenizer, "again").library(texts)
+    together = LanguageModel(model.transformers_model, model._tokenizer, "again").prefixes(texts)
     assert together[1].layers == () and together[1].last_state is None
-    for text, reading in zip(texts, together):
+    for text, prefix in zip(texts, together):
         if text:
             alone = model._read([text])[0]
-            assert torch.allclose(reading.last_state, alone.last_state, atol=1e-5)
-            for mine, other in zip(reading.layers, alone.layers):
+            assert torch.allclose(prefix.last_state, alone.last_state, atol=1e-5)
+            for mine, other in zip(prefix.layers, alone.layers):
                 assert mine[0].shape[1] == mine[1].shape[1] == len(text)
                 assert torch.allclose(mine[0], other[0], atol=1e-5) and torch.allclose(mine[1], other[1], atol=1e-5)
 
@@ -128,13 +128,13 @@ def test_ids_before_a_text_are_read_before_every_text(model, tokenizer, verbaliz
     with_start = LanguageModel(model.transformers_model, starting, "starting")
     assert with_start.start == (0,) and model.start == ()
     assert with_start.vocabulary.encode("the movie") == model.vocabulary.encode("the movie")
-    task, some = Task(with_start, Template(), verbalizer), Examples(("the movie is dull .",), (0,))
-    assert task.rows(some).heads[0] == (0, *model.vocabulary.encode("the movie is dull ."))
-    (classes,) = task.scores(with_start.embeddings[:0][None], task.filled(some, "overall verdict")).classes
+    classifier, some = Classifier(with_start, Template(), verbalizer), Examples(("the movie is dull .",), (0,))
+    assert classifier.tokenised(some, 2).heads[0] == (0, *model.vocabulary.encode("the movie is dull ."))
+    (classes,) = classifier.scores(with_start.embeddings[:0][None], classifier.filled(some, "overall verdict")).classes
     whole = [0, *model.vocabulary.encode("the movie is dull . overall verdict It was")]
     logits = model.transformers_model(torch.tensor([whole])).logits[0, -1]
-    assert torch.allclose(classes[0], logits[[ids[0] for _, ids in task.label_ids.words]], atol=1e-4)
-    assert task.fitted(Examples(("the movie " * 60,), (0,)), 5)[1] == 1
+    assert torch.allclose(classes[0], logits[[ids[0] for _, ids in classifier.label_ids.words]], atol=1e-4)
+    assert classifier.truncated(Examples(("the movie " * 60,), (0,)), 5)[1] == 1
 
 
 def test_the_context_is_the_configs(model, other):

@@ -40,7 +40,7 @@ def test_what_is_read_to_score_words_is_all_but_their_last_tokens():
         ("", "has fewer than two classes; write it as 0=terrible,1=great"),
         ("0=bad,great", "is not of the form 0=terrible,1=great; write class=word pairs"),
         ("great,terrible", "is not of the form 0=terrible,1=great"),
-        ("0=bad,0=terrible,1=great", r"names a class twice; part its words by \|"),
+        ("0=bad,0=terrible,1=great", r"names a class twice; separate its words by \| as in 0=terrible\|bad"),
     ],
 )
 def test_what_cannot_be_used_is_refused(text, message):

@@ -1,0 +1,56 @@
+"""A text tower, its vocabulary and its image side in one object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..device.out_of_memory import in_parts
+from ..errors import PezError
+from ..vocabulary import Vocabulary
+from .pictures import as_rgb
+from .tower import TextTower, unit
+
+PICTURES_TOGETHER = 16
+
+
+def _nothing() -> None:
+    """The weights of a model that stays where it is need not be brought."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """What a task needs of a model: its text side, and features (N, F) of RGB pictures (H, W, 3) in the same space.
+
+    `bring` makes the weights of the text side ready. Tasks call it before they read text: a host such as ComfyUI moves
+    and patches weights, and encoding pictures may have taken them away. `module` is the model itself, for such a host.
+    """
+
+    tower: TextTower
+    vocabulary: Vocabulary
+    image_features: Callable[[Sequence[Tensor]], Tensor]
+    bring: Callable[[], None] = _nothing
+    module: nn.Module | None = None
+
+    @property
+    def name(self) -> str:
+        return self.tower.name
+
+    @torch.no_grad()
+    def encode_images(self, pictures: Sequence[Tensor]) -> Tensor:
+        """Unit features (N, F) of pictures (H, W, 1, 3 or 4) with values 0 to 1, of any sizes; clear parts are white.
+
+        Raises PezError for no pictures, empty ones and NaN.
+        """
+        rgb = [as_rgb(picture) for picture in pictures]
+        if not rgb:
+            raise PezError("pictures are missing; give at least one.")
+        return unit(torch.cat(in_parts(self.image_features, rgb, PICTURES_TOGETHER))).to(self.tower.device)
+
+    def encode_text(self, text: str) -> Tensor:
+        """Unit features (1, F) of a text."""
+        self.bring()
+        return self.tower.encode_ids([self.vocabulary.encode(text)])
