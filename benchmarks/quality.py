@@ -28,10 +28,10 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from benchmarks import machine, resume
+from benchmarks import machine, resume, sheets
 from benchmarks.reference import ReferenceStep, lead, reference_pez
 from benchmarks.tables.quality import summary
-from pez_core import Encoder, HardPrompt, SearchSettings, invert, load_encoder, open_pictures
+from pez_core import Encoder, HardPrompt, SearchSettings, invert, load_encoder
 from pez_core.best import Best
 from pez_core.descent import Descent
 from pez_core.frame import Frame
@@ -89,8 +89,9 @@ class Loop:
 
 
 class Pictures(NamedTuple):
-    """Features (N, F) of the pictures, what is true of them, and the features that tell concept and style."""
+    """Pictures (H, W, 3), their features (N, F), what is true of them, and the features that tell concept and style."""
 
+    pixels: list[Tensor]
     features: Tensor
     facts: list[dict]
     held_out: list[bool]
@@ -127,15 +128,15 @@ class Each:
 @cache
 def pictures_and_encoder() -> tuple[Encoder, Pictures]:
     """The embedded model, and 80 pictures of training concepts followed by 40 of held-out ones."""
-    encoder, facts = load_encoder(), []
-    for name in ("training", "held-out"):
-        facts += json.loads((DATA / f"{name}.json").read_text(encoding="utf-8"))
-    held_out = [fact["file"].startswith("held-out") for fact in facts]
+    encoder = load_encoder()
+    training, held_out = sheets.read(DATA, "training"), sheets.read(DATA, "held-out")
+    pixels, facts = [*training.pixels, *held_out.pixels], [*training.facts, *held_out.facts]
     with safe_open(DATA / "features.safetensors", "pt") as file:
         concepts, styles = file.get_tensor("concepts").float(), file.get_tensor("styles").float()
         names, style_names = (json.loads(file.metadata()[key]) for key in ("names", "styles"))
-    features = encoder.encode_images(open_pictures([DATA / fact["file"] for fact in facts]))
-    return encoder, Pictures(features, facts, held_out, concepts, names, styles, style_names)
+    is_held_out = [False] * len(training.facts) + [True] * len(held_out.facts)
+    features = encoder.encode_images(pixels)
+    return encoder, Pictures(pixels, features, facts, is_held_out, concepts, names, styles, style_names)
 
 
 def _row(method: str, steps: int, picture: int, prompt: str, seconds: float) -> Row:
@@ -145,7 +146,7 @@ def _row(method: str, steps: int, picture: int, prompt: str, seconds: float) -> 
     return Row(
         method,
         steps,
-        fact["file"],
+        fact["tile"],
         pictures.held_out[picture],
         picture in pictures.untouched(),
         seconds,
@@ -242,7 +243,7 @@ def plain_loop(picture: int, went: list[list[int]]) -> Loop:
     cpu = torch.device("cpu")
     per_step = statistics.median(machine.seconds(lambda: seen.append(next(loop)), cpu) for _ in went)
     parted = [lead(step, ids, tower.embeddings) for step, ids in zip(seen, went) if step.ids != ids]
-    return Loop(pictures.facts[picture]["file"], per_step, parted[0] if parted else None)
+    return Loop(pictures.facts[picture]["tile"], per_step, parted[0] if parted else None)
 
 
 def ours(method: str, steps: int, picture: int, per_step: float) -> Row:
@@ -301,7 +302,7 @@ class Run:
             self._add(job.result())
 
     def _name(self, picture: int) -> str:
-        return self._pictures.facts[picture]["file"]
+        return self._pictures.facts[picture]["tile"]
 
     def _done(self) -> set[tuple[str, int, str]]:
         return {(row["method"], row["steps"], row["picture"]) for row in self.result["rows"]}

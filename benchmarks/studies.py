@@ -22,8 +22,8 @@ from pathlib import Path
 import torch
 
 from benchmarks import machine, resume
-from benchmarks.quality import DATA, STEPS, best_texts, pictures_and_encoder, start, trajectory
-from pez_core import Encoder, HardPrompt, SearchSettings, distill, invert, open_pictures, score
+from benchmarks.quality import STEPS, best_texts, pictures_and_encoder, start, trajectory
+from pez_core import Encoder, HardPrompt, SearchSettings, distill, invert, score
 from pez_core.encoder import load_encoder_folder
 
 PROMPTS = 12
@@ -70,8 +70,7 @@ class Second:
     @classmethod
     def load(cls, folder: Path) -> Second:
         encoder, (_, pictures) = load_encoder_folder(folder), pictures_and_encoder()
-        files = [DATA / fact["file"] for fact in pictures.facts]
-        return cls(encoder, encoder.encode_images(open_pictures(files)))
+        return cls(encoder, encoder.encode_images(pictures.pixels))
 
     def similarity(self, text: str, picture: int) -> float:
         return (self.encoder.encode_text(text)[0] @ self.features[picture]).item()

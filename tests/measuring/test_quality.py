@@ -26,7 +26,7 @@ class Pool:
 
 def row(method, steps, picture):
     _, pictures = quality.pictures_and_encoder()
-    return quality.Row(method, steps, pictures.facts[picture]["file"], False, False, 1.0, 0.5, 1, True, "a prompt")
+    return quality.Row(method, steps, pictures.facts[picture]["tile"], False, False, 1.0, 0.5, 1, True, "a prompt")
 
 
 def answer(work, *arguments):
@@ -35,7 +35,7 @@ def answer(work, *arguments):
         (picture, _) = arguments
         _, pictures = quality.pictures_and_encoder()
         rows = [row(name, quality.SHORT, picture) for name in quality.OURS]
-        return quality.Loop(pictures.facts[picture]["file"], 0.07, None), rows
+        return quality.Loop(pictures.facts[picture]["tile"], 0.07, None), rows
     group, token_filter, counts, _ = arguments
     return [row(quality.REREAD[token_filter], steps, picture) for picture in group for steps in counts]
 
