@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import hypothesis
 import pytest
 import torch
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 from benchmarks import sheets
 from pez_core import Encoder, load_encoder
@@ -83,3 +89,8 @@ def picture_file(picture_files: list[Path]) -> Path:
 def model_folder() -> Path:
     """A small language model that learned a language of a few words, in the layout of transformers."""
     return DATA / "tiny-gpt2"
+
+
+@pytest.fixture(scope="session")
+def pyproject() -> dict[str, Any]:
+    return tomllib.loads((DATA.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
