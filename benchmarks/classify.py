@@ -4,7 +4,7 @@
 
 `--model` is a folder or GGUF file of a causal language model; `--data` a folder with sst2, ag_news and few_shot. Every
 learned prompt gets `--seconds`; the texts are read before that, once for all methods. Rows that FILE holds already are
-not run again, so a broken run goes on where it stopped.
+not run again, so an interrupted run continues where it stopped.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
     python -m benchmarks.mutation pez_core/search.py     these modules, anew
 
 A copy of the project lies in `.mutation/` for each module while it is measured. Each module is written to the results
-as soon as it is done, so an interrupted run goes on where it stopped. Needs fork: Linux or macOS.
+as soon as it is done, so an interrupted run continues where it stopped. Needs fork: Linux or macOS.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _prepared(module: str) -> Path:
 
 
 def _mutmut(folder: Path, *arguments: str) -> str:
-    """mutmut's output; that of a run goes to the terminal. One thread each, since fork copies no others."""
+    """mutmut's output; that of a run goes to the terminal. One thread each, since a fork copies no other threads."""
     shown = None if arguments[0] == "run" else subprocess.PIPE
     finished = subprocess.run(
         [sys.executable, "-m", "mutmut", *arguments],

@@ -7,8 +7,8 @@ many of those steps, taken by the plain loop on the same picture just before. Wh
 by the engine, many pictures side by side, since one candidate of it goes the same way
 (tests/measuring/test_reference.py); its first steps are compared with the plain loop's on every picture.
 
-What FILE holds already is not run again, so a broken run goes on where it stopped. `--summary FILE` prints the tables
-that docs/results.md has of it.
+What FILE holds already is not run again, so an interrupted run continues where it stopped. `--summary FILE` prints the
+tables that docs/results.md has of it.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ WITH_EQUAL_TIME = ("ours, 1 candidate", "ours, 8 candidates + refinement")
 class Row:
     """What one method found for one picture; the similarity is that of the prompt's text tokenised again.
 
-    `steps` are those of the published loop: that it took, or whose time ours had. Earlier versions of the
-    benchmark left `untouched` pictures out.
+    `steps` are those that the published loop took, or whose time ours was given. Earlier versions of the benchmark left
+    `untouched` pictures out.
     """
 
     method: str
@@ -80,12 +80,12 @@ class Row:
 class Loop:
     """The plain loop on one picture: its time, and whether the engine went the same way in the first steps.
 
-    `parted_by` is None where it did; elsewhere by how much cosine the plain loop's choice was the nearer one.
+    `lead` is None where it did; elsewhere it says by how much cosine the plain loop's choice was nearer.
     """
 
     picture: str
     seconds_per_step: float
-    parted_by: float | None
+    lead: float | None
 
 
 class Pictures(NamedTuple):
@@ -242,8 +242,8 @@ def plain_loop(picture: int, went: list[list[int]]) -> Loop:
     seen: list[ReferenceStep] = []
     cpu = torch.device("cpu")
     per_step = statistics.median(machine.seconds(lambda: seen.append(next(loop)), cpu) for _ in went)
-    parted = [lead(step, ids, tower.embeddings) for step, ids in zip(seen, went) if step.ids != ids]
-    return Loop(pictures.facts[picture]["tile"], per_step, parted[0] if parted else None)
+    leads = [lead(step, ids, tower.embeddings) for step, ids in zip(seen, went) if step.ids != ids]
+    return Loop(pictures.facts[picture]["tile"], per_step, leads[0] if leads else None)
 
 
 def ours(method: str, steps: int, picture: int, per_step: float) -> Row:

@@ -5,7 +5,7 @@
 
 On the embedded model; each point is a mean over pictures (or captions) that all points of its study share. The second
 model is another one of the same kind, trained from another seed: the prompts are scored on it too, though none is
-optimised on it. Points that FILE holds already are not run again, so a broken run goes on where it stopped.
+optimised on it. Points that FILE holds already are not run again, so an interrupted run continues where it stopped.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ CHUNK = 256
 
 
 def scores(encoder: Encoder, drawings: Drawings) -> dict[str, dict[str, float]]:
-    """Name and style accuracy on unseen backgrounds and shifts, apart for training concepts and held-out ones."""
+    """Name and style accuracy on unseen backgrounds and shifts, for training concepts and for held-out ones."""
     names = name_features(encoder, drawings)
     return {
         "training concepts": _accuracy(encoder, drawings, names, held_out=False),
