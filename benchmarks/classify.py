@@ -4,7 +4,7 @@
 
 `--model` is a folder or GGUF file of a causal language model; `--data` a folder with sst2, ag_news and few_shot. Every
 learned prompt gets `--seconds`; the texts are read before that, once for all methods. Rows that FILE holds already are
-not run again, so a broken run goes on where it stopped.
+not run again, so an interrupted run continues where it stopped.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from torch import Tensor
 
 from benchmarks import machine
 from pez_core.language import (
+    Classifier,
     Examples,
     FitSettings,
-    Task,
     Template,
     Verbalizer,
     evaluate,
@@ -35,8 +35,8 @@ from pez_core.language import (
     read_examples,
     split,
 )
-from pez_core.language.goal import ClassificationGoal
-from pez_core.language.task import Rows
+from pez_core.language.classifier import TokenisedExamples
+from pez_core.language.judge import ClassificationJudge
 
 METHODS = ("template", "pez", "pez+refine", "autoprompt", "fluentprompt", "soft")
 SIZES = (None, 16, 4)
@@ -150,13 +150,13 @@ def wanted(kinds: list[Kind], sizes: tuple[int | None, ...], seeds: int) -> Iter
 
 
 def run(
-    task: Task, kind: Kind, data: Path, test: Examples, count: int | None, number: int, method: str, fluency: float,
+    classifier: Classifier, kind: Kind, data: Path, test: Examples, count: int | None, number: int, method: str, fluency: float,
     seconds: float,
 ) -> Row:  # fmt: skip
     """Learn one prompt, and score its text."""
     train, validation = part(kind, data, count, number)
     for some in (train, validation):
-        task.model.library(task.rows(some).heads)
+        classifier.model.prefixes(classifier.tokenised(some, DEFAULT.tokens).heads)
     settings = FitSettings(
         method=method,
         steps=UNLIMITED,
@@ -167,55 +167,62 @@ def run(
         time_budget=seconds,
     )
     began = time.monotonic()
-    found = fit(task, train, validation, settings)
+    found = fit(classifier, train, validation, settings)
     taken = time.monotonic() - began
-    scored = evaluate(task, found.text if found.soft is None else found.soft, test)
+    scored = evaluate(classifier, found.text if found.soft is None else found.soft, test)
     return Row(
-        task.model.name, method, kind.name, count, number, fluency, scored.accuracy, scored.calibrated, scored.median,
+        classifier.model.name, method, kind.name, count, number, fluency, scored.accuracy, scored.calibrated, scored.median,
         found.accuracy, found.text, scored.perplexity, found.steps, taken,
     )  # fmt: skip
 
 
-def straightforward(task: Task, rows: Rows, ids: Tensor, longest: int) -> tuple[Tensor, Tensor]:
+def straightforward(
+    classifier: Classifier, examples: TokenisedExamples, ids: Tensor, longest: int
+) -> tuple[Tensor, Tensor]:
     """The loss and its gradient (M, D) as one would write it at first: whole texts, padded alike, all logits."""
-    model = task.model
-    whole = [[*head, *ids.tolist(), *tail] for head, tail in zip(rows.heads, rows.tails)]
+    model = classifier.model
+    whole = [[*head, *ids.tolist(), *tail] for head, tail in zip(examples.heads, examples.tails)]
     padded = torch.tensor([row + [0] * (longest - len(row)) for row in whole])
     seen = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in whole])
     prompt = model.embed(ids).detach().requires_grad_(True)
     embedded = model.embed(padded)
     embedded = torch.stack(
-        [torch.cat([row[: len(head)], prompt, row[len(head) + len(ids) :]]) for row, head in zip(embedded, rows.heads)]
+        [
+            torch.cat([row[: len(head)], prompt, row[len(head) + len(ids) :]])
+            for row, head in zip(embedded, examples.heads)
+        ]
     )
     logits = model.transformers_model(inputs_embeds=embedded, attention_mask=seen).logits
     last = logits[torch.arange(len(whole)), torch.tensor([len(row) - 1 for row in whole])]
-    words = torch.tensor([word[0] for _, word in task.label_ids.words])
-    loss = F.cross_entropy(last[:, words], torch.tensor(rows.labels))
+    words = torch.tensor([word[0] for _, word in classifier.label_ids.words])
+    loss = F.cross_entropy(last[:, words], torch.tensor(examples.labels))
     return loss.detach(), torch.autograd.grad(loss, prompt)[0]
 
 
-def speed(task: Task, train: Examples, rounds: int) -> dict[str, float]:
+def speed(classifier: Classifier, train: Examples, rounds: int) -> dict[str, float]:
     """Seconds per step, of ours with texts already read, ours reading them anew, and the straightforward one."""
-    rows = task.rows(train)
-    longest = max(len(head) + DEFAULT.tokens + len(tail) for head, tail in zip(rows.heads, rows.tails))
-    batch = rows.take(range(DEFAULT.batch))
-    goal = ClassificationGoal(task, batch, len(batch), 0.0)
-    ids = task.model.vocabulary.allowed_ids("ascii words")[torch.randint(1000, (1, DEFAULT.tokens))]
-    judged, gradient = goal.judge_with_gradient(ids)
-    loss, wanted_gradient = straightforward(task, batch, ids[0], longest)
+    examples = classifier.tokenised(train, DEFAULT.tokens)
+    longest = max(len(head) + DEFAULT.tokens + len(tail) for head, tail in zip(examples.heads, examples.tails))
+    batch = examples.take(range(DEFAULT.batch))
+    judge = ClassificationJudge(classifier, batch, len(batch), 0.0)
+    ids = classifier.model.vocabulary.allowed_ids("ascii words")[torch.randint(1000, (1, DEFAULT.tokens))]
+    verdict, gradient = judge.with_gradient(ids)
+    loss, wanted_gradient = straightforward(classifier, batch, ids[0], longest)
     difference = (gradient[0] - wanted_gradient).abs().max() / wanted_gradient.abs().max()
-    if abs(judged.score.item() + loss.item()) > 1e-3 or difference > 1e-2:
-        raise AssertionError(f"results differ: loss {-judged.score.item()} and {loss.item()}, gradient by {difference}")
+    if abs(verdict.score.item() + loss.item()) > 1e-3 or difference > 1e-2:
+        raise AssertionError(
+            f"results differ: loss {-verdict.score.item()} and {loss.item()}, gradient by {difference}"
+        )
 
     def unread() -> None:
-        task.model.library.forget()
-        goal.judge_with_gradient(ids)
+        classifier.model.prefixes.forget()
+        judge.with_gradient(ids)
 
     taken = machine.in_turn(
         {
-            "ours": lambda: goal.judge_with_gradient(ids),
+            "ours": lambda: judge.with_gradient(ids),
             "ours, texts unread": unread,
-            "straightforward": lambda: straightforward(task, batch, ids[0], longest),
+            "straightforward": lambda: straightforward(classifier, batch, ids[0], longest),
         },
         rounds,
         CPU,
@@ -260,14 +267,16 @@ def main() -> None:
     sizes, seeds, seconds = ((4,), 1, 5.0) if options.quick else (SIZES, len(SPLITS), options.seconds)
     model = load_language_model(options.model)
     kinds = [kind for kind in KINDS if not options.tasks or kind.name in options.tasks]
-    tasks = {kind.name: Task(model, kind.template, kind.verbalizer) for kind in kinds}
+    classifiers = {kind.name: Classifier(model, kind.template, kind.verbalizer) for kind in kinds}
     saved = _saved(options.json)
     rows = [Row(**row) for row in saved.get("rows", [])]
     head = saved.get("head") or {**machine.facts(CPU), "threads": torch.get_num_threads(), "seconds": seconds}
     speeds = saved.get("speed", {})
     for kind in kinds:
         if kind.name not in speeds:
-            speeds[kind.name] = speed(tasks[kind.name], part(kind, options.data, None, 0)[0], 2 if options.quick else 5)
+            speeds[kind.name] = speed(
+                classifiers[kind.name], part(kind, options.data, None, 0)[0], 2 if options.quick else 5
+            )
         ours, theirs = speeds[kind.name]["ours"], speeds[kind.name]["straightforward"]
         print(f"{kind.name}: a step {ours:.2f} s, straightforward {theirs:.2f} s: {theirs / ours:.1f} x", flush=True)
     done = {(row.cell, row.seed) for row in rows}
@@ -275,7 +284,7 @@ def main() -> None:
         if ((kind.name, count, method, fluency), number) in done:
             continue
         test = whole_data(kind, options.data)[2]
-        row = run(tasks[kind.name], kind, options.data, test, count, number, method, fluency, seconds)
+        row = run(classifiers[kind.name], kind, options.data, test, count, number, method, fluency, seconds)
         rows.append(row)
         print(
             f"{row.task:8} {count or 'all':>4} {number} {method:13} {fluency:g} {row.accuracy:.3f} {row.prompt!r}",

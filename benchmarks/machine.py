@@ -20,7 +20,7 @@ from torch.profiler import ProfilerActivity, profile
 
 
 def facts(device: torch.device) -> dict[str, object]:
-    """Versions, device, date and the command, for the head of a results file; of absolute paths the last part."""
+    """Versions, device, date and the command, for the head of a results file; only the last part of absolute paths."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{os.cpu_count()} cores of {_processor()}"
     arguments = [Path(argument).name if Path(argument).is_absolute() else argument for argument in sys.argv[1:]]
     return {
@@ -75,7 +75,7 @@ def peak_allocated_bytes(work: Callable[[], object], device: torch.device) -> in
 
 
 def peak_resident_bytes(work: Callable[[], object]) -> int | None:
-    """How much the process grew at most while `work` ran, the allocator's holes included; None where Linux is not."""
+    """How much the process grew at most while `work` ran, the allocator's holes included; None but on Linux."""
     if not Path("/proc/self/clear_refs").exists():
         return None
     gc.collect()

@@ -4,7 +4,7 @@
     python -m benchmarks.mutation pez_core/search.py     these modules, anew
 
 A copy of the project lies in `.mutation/` for each module while it is measured. Each module is written to the results
-as soon as it is done, so an interrupted run goes on where it stopped. Needs fork: Linux or macOS.
+as soon as it is done, so an interrupted run continues where it stopped. Needs fork: Linux or macOS.
 """
 
 from __future__ import annotations
@@ -32,16 +32,20 @@ RESULTS = ROOT / "benchmarks" / "results" / "mutation.json"
 CORE, LANGUAGE = "tests/core", "tests/core/language"
 TESTS = {
     "pez_core/objectives.py": [f"{CORE}/test_objectives.py"],
-    "pez_core/projection.py": [f"{CORE}/test_projection.py"],
-    "pez_core/descent.py": [f"{CORE}/test_descent.py"],
-    "pez_core/refinement.py": [f"{CORE}/test_refinement.py"],
+    "pez_core/optimiser/projection.py": [f"{CORE}/test_projection.py"],
+    "pez_core/optimiser/iterate.py": [f"{CORE}/test_descent.py"],
+    "pez_core/optimiser/descent.py": [f"{CORE}/test_descent.py"],
+    "pez_core/optimiser/refinement.py": [f"{CORE}/test_refinement.py"],
+    "pez_core/optimiser/run.py": [f"{CORE}/test_run.py"],
+    "pez_core/device/read_ahead.py": [f"{CORE}/test_reading.py"],
+    "pez_core/feature_judge.py": [f"{CORE}/test_feature_judge.py"],
     "pez_core/best.py": [f"{CORE}/test_best.py", f"{CORE}/test_returned_text.py"],
     "pez_core/vocabulary.py": [f"{CORE}/test_vocabulary.py"],
     "pez_core/search.py": [f"{CORE}/test_search.py", f"{CORE}/test_out_of_memory.py"],
-    "pez_core/language/goal.py": [f"{LANGUAGE}/test_goal.py"],
+    "pez_core/language/judge.py": [f"{LANGUAGE}/test_judge.py"],
     "pez_core/language/methods.py": [f"{LANGUAGE}/test_methods.py"],
     "pez_core/language/ranking.py": [f"{LANGUAGE}/test_ranking.py"],
-    "pez_core/language/task.py": [f"{LANGUAGE}/test_task.py"],
+    "pez_core/language/classifier.py": [f"{LANGUAGE}/test_classifier.py"],
     "pez_core/language/vocabulary.py": [f"{LANGUAGE}/test_vocabulary.py", f"{LANGUAGE}/test_model.py"],
     "pez_core/language/fit.py": [f"{LANGUAGE}/test_fit.py"],
 }
@@ -102,7 +106,7 @@ def _prepared(module: str) -> Path:
 
 
 def _mutmut(folder: Path, *arguments: str) -> str:
-    """mutmut's output; that of a run goes to the terminal. One thread each, since fork copies no others."""
+    """mutmut's output; that of a run goes to the terminal. One thread each, since a fork copies no other threads."""
     shown = None if arguments[0] == "run" else subprocess.PIPE
     finished = subprocess.run(
         [sys.executable, "-m", "mutmut", *arguments],

@@ -7,8 +7,8 @@ many of those steps, taken by the plain loop on the same picture just before. Wh
 by the engine, many pictures side by side, since one candidate of it goes the same way
 (tests/measuring/test_reference.py); its first steps are compared with the plain loop's on every picture.
 
-What FILE holds already is not run again, so a broken run goes on where it stopped. `--summary FILE` prints the tables
-that docs/results.md has of it.
+What FILE holds already is not run again, so an interrupted run continues where it stopped. `--summary FILE` prints the
+tables that docs/results.md has of it.
 """
 
 from __future__ import annotations
@@ -28,15 +28,17 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from benchmarks import machine, resume
+from benchmarks import machine, resume, sheets
 from benchmarks.reference import ReferenceStep, lead, reference_pez
 from benchmarks.tables.quality import summary
-from pez_core import Encoder, HardPrompt, SearchSettings, invert, load_encoder, open_pictures
+from pez_core import Encoder, HardPrompt, SearchSettings, invert, load_encoder
 from pez_core.best import Best
-from pez_core.descent import Descent
-from pez_core.frame import Frame
+from pez_core.feature_judge import FeatureJudge
 from pez_core.objectives import Match
-from pez_core.projection import Projection
+from pez_core.optimiser.descent import Descent
+from pez_core.optimiser.iterate import Iterate
+from pez_core.optimiser.judge import Offer, Verdict
+from pez_core.optimiser.projection import Projection
 
 DATA = Path(__file__).parent / "data"
 TOKENS = 8
@@ -60,8 +62,8 @@ WITH_EQUAL_TIME = ("ours, 1 candidate", "ours, 8 candidates + refinement")
 class Row:
     """What one method found for one picture; the similarity is that of the prompt's text tokenised again.
 
-    `steps` are those of the published loop: that it took, or whose time ours had. Earlier versions of the
-    benchmark left `untouched` pictures out.
+    `steps` are those that the published loop took, or whose time ours was given. Earlier versions of the benchmark left
+    `untouched` pictures out.
     """
 
     method: str
@@ -80,17 +82,18 @@ class Row:
 class Loop:
     """The plain loop on one picture: its time, and whether the engine went the same way in the first steps.
 
-    `parted_by` is None where it did; elsewhere by how much cosine the plain loop's choice was the nearer one.
+    `lead` is None where it did; elsewhere it says by how much cosine the plain loop's choice was nearer.
     """
 
     picture: str
     seconds_per_step: float
-    parted_by: float | None
+    lead: float | None
 
 
 class Pictures(NamedTuple):
-    """Features (N, F) of the pictures, what is true of them, and the features that tell concept and style."""
+    """Pictures (H, W, 3), their features (N, F), what is true of them, and the features that tell concept and style."""
 
+    pixels: list[Tensor]
     features: Tensor
     facts: list[dict]
     held_out: list[bool]
@@ -127,15 +130,15 @@ class Each:
 @cache
 def pictures_and_encoder() -> tuple[Encoder, Pictures]:
     """The embedded model, and 80 pictures of training concepts followed by 40 of held-out ones."""
-    encoder, facts = load_encoder(), []
-    for name in ("training", "held-out"):
-        facts += json.loads((DATA / f"{name}.json").read_text(encoding="utf-8"))
-    held_out = [fact["file"].startswith("held-out") for fact in facts]
+    encoder = load_encoder()
+    training, held_out = sheets.read(DATA, "training"), sheets.read(DATA, "held-out")
+    pixels, facts = [*training.pixels, *held_out.pixels], [*training.facts, *held_out.facts]
     with safe_open(DATA / "features.safetensors", "pt") as file:
         concepts, styles = file.get_tensor("concepts").float(), file.get_tensor("styles").float()
         names, style_names = (json.loads(file.metadata()[key]) for key in ("names", "styles"))
-    features = encoder.encode_images(open_pictures([DATA / fact["file"] for fact in facts]))
-    return encoder, Pictures(features, facts, held_out, concepts, names, styles, style_names)
+    is_held_out = [False] * len(training.facts) + [True] * len(held_out.facts)
+    features = encoder.encode_images(pixels)
+    return encoder, Pictures(pixels, features, facts, is_held_out, concepts, names, styles, style_names)
 
 
 def _row(method: str, steps: int, picture: int, prompt: str, seconds: float) -> Row:
@@ -145,7 +148,7 @@ def _row(method: str, steps: int, picture: int, prompt: str, seconds: float) -> 
     return Row(
         method,
         steps,
-        fact["file"],
+        fact["tile"],
         pictures.held_out[picture],
         picture in pictures.untouched(),
         seconds,
@@ -173,12 +176,11 @@ def trajectory(
     """The published loop on pictures (N, F) side by side, from ids (N, M): ids (steps, N, M) and scores (steps, N)."""
     encoder, _ = pictures_and_encoder()
     settings = SearchSettings(TOKENS, steps, candidates=len(targets), learning_rate=learning_rate)
-    frame = Frame(encoder.tower, encoder.vocabulary, Each(targets), settings)
-    embedded = encoder.tower.embed(starts)
-    descent = Descent(frame, _projection(token_filter), embedded, settings, torch.Generator(), steps)
-    for _ in range(steps):
-        descent.step()
-    return descent.ids, descent.judged.score
+    judge = FeatureJudge(encoder, Each(targets), settings)
+    iterate = Iterate(encoder.tower.embed(starts), settings.learning_rate, settings.weight_decay)
+    descent = Descent(judge, _projection(token_filter), iterate, torch.Generator())
+    offers = [descent.step() for _ in range(steps)]
+    return torch.stack([offer.ids for offer in offers]), torch.stack([offer.verdict.score for offer in offers])
 
 
 def published(group: list[int], token_filter: str, counts: tuple[int, ...], seconds: list[float]) -> list[Row]:
@@ -205,10 +207,10 @@ def best_texts(picture: int, ids: Tensor, scores: Tensor, counts: tuple[int, ...
     """For each count of steps the best text by the ids' score, and by its own."""
     encoder, pictures = pictures_and_encoder()
     settings = SearchSettings(TOKENS)
-    frame = Frame(encoder.tower, encoder.vocabulary, Match(pictures.features[picture : picture + 1]), settings)
-    best = Best(frame, encoder.vocabulary, settings)
-    for step, (tried, score) in enumerate(zip(ids.tolist(), scores.tolist()), 1):
-        best.offer([tried], [score], [score])
+    judge = FeatureJudge(encoder, Match(pictures.features[picture : picture + 1]), settings)
+    best = Best(judge, encoder.vocabulary, settings)
+    for step, (tried, score) in enumerate(zip(ids[:, None], scores[:, None]), 1):
+        best.consider(Offer(tried, Verdict(score, score)))
         if step in counts:
             yield step, encoder.vocabulary.decode(ids[scores[:step].argmax()].tolist()), best.text
 
@@ -241,8 +243,8 @@ def plain_loop(picture: int, went: list[list[int]]) -> Loop:
     seen: list[ReferenceStep] = []
     cpu = torch.device("cpu")
     per_step = statistics.median(machine.seconds(lambda: seen.append(next(loop)), cpu) for _ in went)
-    parted = [lead(step, ids, tower.embeddings) for step, ids in zip(seen, went) if step.ids != ids]
-    return Loop(pictures.facts[picture]["file"], per_step, parted[0] if parted else None)
+    leads = [lead(step, ids, tower.embeddings) for step, ids in zip(seen, went) if step.ids != ids]
+    return Loop(pictures.facts[picture]["tile"], per_step, leads[0] if leads else None)
 
 
 def ours(method: str, steps: int, picture: int, per_step: float) -> Row:
@@ -301,7 +303,7 @@ class Run:
             self._add(job.result())
 
     def _name(self, picture: int) -> str:
-        return self._pictures.facts[picture]["file"]
+        return self._pictures.facts[picture]["tile"]
 
     def _done(self) -> set[tuple[str, int, str]]:
         return {(row["method"], row["steps"], row["picture"]) for row in self.result["rows"]}

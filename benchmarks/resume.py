@@ -1,4 +1,4 @@
-"""Result files that a broken run goes on with: each is written whole, after everything that was measured."""
+"""Result files from which an interrupted run continues: each is written whole, after every measurement."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def load(path: Path | None, head: dict[str, Any]) -> dict[str, Any]:
 
 
 def save(path: Path | None, result: dict[str, Any]) -> None:
-    """Put the result in the place of the old file, so that a run broken off here leaves one of them; None saves not."""
+    """Replace the old file by the result, so that an interruption leaves one of them whole; None saves nothing."""
     if path:
         written = path.with_name(path.name + ".part")
         written.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

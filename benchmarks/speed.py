@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -23,13 +23,14 @@ from open_clip.transformer import TextTransformer
 
 from benchmarks import machine
 from benchmarks.reference import reference_pez
-from pez_core.descent import Descent
-from pez_core.frame import Frame
-from pez_core.hard_prompt import SearchSettings
-from pez_core.objectives import Match
-from pez_core.projection import Projection
-from pez_core.tower import OpenClipTower
-from pez_core.vocabulary import ClipVocabulary, Vocabulary
+from pez_core import Encoder, Match, SearchSettings
+from pez_core.encoders.clip_vocabulary import ClipVocabulary
+from pez_core.encoders.open_clip import OpenClipTower
+from pez_core.feature_judge import FeatureJudge
+from pez_core.optimiser.descent import Descent
+from pez_core.optimiser.iterate import Iterate
+from pez_core.optimiser.projection import Projection
+from pez_core.vocabulary import Vocabulary
 
 TOWERS = ("ViT-L-14", "ViT-H-14", "ViT-bigG-14")
 LENGTHS = (8, 16, 32, 64)
@@ -78,16 +79,17 @@ class Bench:
         width = self.text.text_projection.shape[1]
         return F.normalize(torch.randn(count, width, device=self.tower.device), dim=-1)
 
-    def ours(self, tokens: int, candidates: int, targets: int) -> Callable[[], None]:
+    def ours(self, tokens: int, candidates: int, targets: int) -> Callable[[], object]:
         """A step of the search over the whole vocabulary, as the reference does it; the first call sets it up."""
         settings = SearchSettings(tokens=tokens, candidates=candidates, token_filter="all")
         tower, device = self.tower, self.tower.device
-        frame = Frame(tower, self.vocabulary, Match(self.targets(targets)), settings)
+        encoder = Encoder(tower, self.vocabulary, _no_pictures)
+        judge = FeatureJudge(encoder, Match(self.targets(targets)), settings)
         projection = Projection(tower.tables, self.vocabulary.allowed_ids("all"))
         start = projection.random_ids((candidates, tokens), torch.Generator().manual_seed(0))
         draws = torch.Generator(device).manual_seed(0)
-        descent = Descent(frame, projection, tower.embed(start), settings, draws, 1)
-        return tower.accelerated(descent.step, draws)
+        iterate = Iterate(tower.embed(start), settings.learning_rate, settings.weight_decay)
+        return Descent(judge, projection, iterate, draws, captured=tower.capturable).step
 
     def reference(self, tokens: int, targets: int) -> Callable[[], object]:
         """A step of the published loop."""
@@ -122,6 +124,10 @@ class Bench:
         layers = sum(weight.numel() for weight in self.text.transformer.parameters() if weight.ndim == 2)
         rows = candidates * (tokens + 1)
         return 2.0 * (2 * rows * layers + candidates * tokens * self.tower.embeddings.numel())
+
+
+def _no_pictures(pictures: Sequence[torch.Tensor]) -> torch.Tensor:
+    raise NotImplementedError("a text tower alone reads no pictures")
 
 
 def _times(count: int, step: Callable[[], object]) -> Callable[[], None]:

@@ -5,7 +5,7 @@
 
 On the embedded model; each point is a mean over pictures (or captions) that all points of its study share. The second
 model is another one of the same kind, trained from another seed: the prompts are scored on it too, though none is
-optimised on it. Points that FILE holds already are not run again, so a broken run goes on where it stopped.
+optimised on it. Points that FILE holds already are not run again, so an interrupted run continues where it stopped.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from pathlib import Path
 import torch
 
 from benchmarks import machine, resume
-from benchmarks.quality import DATA, STEPS, best_texts, pictures_and_encoder, start, trajectory
-from pez_core import Encoder, HardPrompt, SearchSettings, distill, invert, open_pictures, score
-from pez_core.encoder import load_encoder_folder
+from benchmarks.quality import STEPS, best_texts, pictures_and_encoder, start, trajectory
+from pez_core import Encoder, HardPrompt, SearchSettings, distill, invert, score
+from pez_core.encoders.open_clip import load_encoder_folder
 
 PROMPTS = 12
 BASE = SearchSettings(tokens=8, steps=100, candidates=8, refinement=0.5)
@@ -70,8 +70,7 @@ class Second:
     @classmethod
     def load(cls, folder: Path) -> Second:
         encoder, (_, pictures) = load_encoder_folder(folder), pictures_and_encoder()
-        files = [DATA / fact["file"] for fact in pictures.facts]
-        return cls(encoder, encoder.encode_images(open_pictures(files)))
+        return cls(encoder, encoder.encode_images(pictures.pixels))
 
     def similarity(self, text: str, picture: int) -> float:
         return (self.encoder.encode_text(text)[0] @ self.features[picture]).item()

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import hypothesis
 import pytest
 import torch
 
-from pez_core import Encoder, load_encoder, open_pictures
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+from benchmarks import sheets
+from pez_core import Encoder, load_encoder
 
 DATA = Path(__file__).parent / "data"
-ROOT = Path(__file__).parents[1]
 
 # A machine that is busy with other work is no fault of what is tested.
 hypothesis.settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("any machine")
-
-
-class RootAsFolder:
-    """The root's __init__.py is for ComfyUI alone: pytest would import it as the package that holds the tests."""
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-        return pytest.Dir.from_parent(parent, path=path) if path == ROOT else None
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(RootAsFolder())
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,7 +42,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 class Pictures(NamedTuple):
-    """Pictures, their features (N, F), and for each a dict with concept, keywords, style, caption and file."""
+    """Pictures, their features (N, F), and for each a dict with concept, keywords, style, caption and tile."""
 
     features: torch.Tensor
     facts: list[dict]
@@ -62,11 +55,11 @@ def encoder() -> Encoder:
 
 @pytest.fixture(scope="session")
 def load_pictures(encoder: Encoder) -> Callable[[str], Pictures]:
-    """Pictures by the name of their folder in tests/data."""
+    """Pictures by the name of their contact sheet in tests/data."""
 
     def load(name: str) -> Pictures:
-        facts = json.loads((DATA / f"{name}.json").read_text(encoding="utf-8"))
-        return Pictures(encoder.encode_images(open_pictures([DATA / fact["file"] for fact in facts])), facts)
+        pixels, facts = sheets.read(DATA, name)
+        return Pictures(encoder.encode_images(pixels), facts)
 
     return load
 
@@ -77,12 +70,27 @@ def contents(load_pictures: Callable[[str], Pictures]) -> Pictures:
     return load_pictures("contents")
 
 
+@pytest.fixture(scope="session")
+def picture_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The first four pictures of `contents` as files: 00.png to 03.png."""
+    folder = tmp_path_factory.mktemp("pictures")
+    paths = [folder / f"{number:02d}.png" for number in range(4)]
+    for tile, path in zip(sheets.cut(DATA / "contents.png", len(paths)), paths):
+        tile.save(path)
+    return paths
+
+
 @pytest.fixture
-def picture_file() -> Path:
-    return DATA / "contents" / "00.png"
+def picture_file(picture_files: list[Path]) -> Path:
+    return picture_files[0]
 
 
 @pytest.fixture(scope="session")
 def model_folder() -> Path:
     """A small language model that learned a language of a few words, in the layout of transformers."""
     return DATA / "tiny-gpt2"
+
+
+@pytest.fixture(scope="session")
+def pyproject() -> dict[str, Any]:
+    return tomllib.loads((DATA.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))

@@ -1,6 +1,5 @@
 """requirements*.txt, which ComfyUI installs, and pyproject.toml, which pip installs, name the same lower bounds."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,6 @@ from pez_core import PezError
 from pez_core.language import load_language_model
 from pez_core.language.loading import LOWEST_TRANSFORMERS
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 ROOT = Path(__file__).parents[1]
 
 
@@ -22,8 +16,8 @@ def listed(name):
     return [line for line in (ROOT / name).read_text().splitlines() if not line.startswith("-r ")]
 
 
-def test_pip_and_comfyui_install_the_same():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+def test_pip_and_comfyui_install_the_same(pyproject):
+    project = pyproject["project"]
     assert project["dependencies"] == listed("requirements.txt")
     assert project["optional-dependencies"]["language"] == listed("requirements-language.txt")
 

@@ -61,7 +61,7 @@ def load_drawings(packages: Path, cache: Path) -> Drawings:
 
 
 def _concepts(packages: Path, icon_sets: dict[str, dict]) -> list[Concept]:
-    """Emoji drawn in all styles, less flags, skin tones and the man/woman variants that differ by a few pixels."""
+    """Emoji drawn in all styles, without flags, skin tones and the man/woman variants that differ by a few pixels."""
     flat_names = _read_json(packages / "@iconify-json" / STYLES["flat"] / "chars.json")
     found = []
     for entry in _read_json(packages / "emojibase-data" / "en" / "data.json"):

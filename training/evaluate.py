@@ -16,9 +16,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from benchmarks import sheets
 from pez_core import Encoder, load_encoder
-from pez_core.objectives import unit
-from pez_core.pictures import as_pil
+from pez_core.encoders.pictures import as_pil
+from pez_core.encoders.tower import unit
 from training.captions import COLOUR_NAMES, STYLE_NAMES, sentence
 from training.drawings import Drawings, load_drawings
 from training.pictures import SEEN_JITTER, UNSEEN_JITTER, Sample, compose
@@ -31,7 +32,7 @@ CHUNK = 256
 
 
 def scores(encoder: Encoder, drawings: Drawings) -> dict[str, dict[str, float]]:
-    """Name and style accuracy on unseen backgrounds and shifts, apart for training concepts and held-out ones."""
+    """Name and style accuracy on unseen backgrounds and shifts, for training concepts and for held-out ones."""
     names = name_features(encoder, drawings)
     return {
         "training concepts": _accuracy(encoder, drawings, names, held_out=False),
@@ -134,9 +135,13 @@ def _describe(drawings: Drawings, sample: Sample) -> list[dict]:
 
 
 def write_test_data(encoder: Encoder, drawings: Drawings, folder: Path) -> None:
-    """40 pictures on unseen backgrounds, style pictures, and the mean image features of every training concept."""
+    """40 pictures on unseen backgrounds, style pictures, and the mean image features of every training concept.
+
+    The first picture is also a file of its own, `picture.png`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     _save("contents", *_test_pictures(drawings, held_out=False), folder)
+    sheets.cut(folder / "contents.png", 1)[0].save(folder / "picture.png")
     rng, generator = random.Random(SEED + 2), torch.Generator().manual_seed(SEED + 2)
     seen = [i for i, concept in enumerate(drawings.concepts) if not concept.held_out]
     *drawn, new = rng.sample(seen, STYLE_PICTURES * len(STYLE_NAMES) + 1)
@@ -187,11 +192,7 @@ def write_benchmark_data(encoder: Encoder, drawings: Drawings, folder: Path) -> 
 
 
 def _save(name: str, pictures: Tensor, described: list[dict], folder: Path) -> None:
-    (folder / name).mkdir(exist_ok=True)
-    for index, (picture, facts) in enumerate(zip(pictures, described)):
-        facts["file"] = f"{name}/{index:02d}.png"
-        as_pil(picture.permute(1, 2, 0)).save(folder / facts["file"])
-    (folder / f"{name}.json").write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    sheets.write(folder, name, [as_pil(picture) for picture in pictures.permute(0, 2, 3, 1)], described)
 
 
 def main() -> None:
@@ -199,8 +200,8 @@ def main() -> None:
     parser.add_argument("--packages", type=Path, required=True, help="node_modules with the npm packages")
     parser.add_argument("--cache", type=Path, required=True, help="the rendered drawings, made if missing")
     parser.add_argument("--scores", type=Path, help="file for the scores, JSON")
-    parser.add_argument("--test-data", type=Path, help="folder for pictures and features")
-    parser.add_argument("--benchmark-data", type=Path, help="folder for the pictures and features of benchmarks")
+    parser.add_argument("--test-data", type=Path, help="folder for contact sheets and features")
+    parser.add_argument("--benchmark-data", type=Path, help="folder for the contact sheets and features of benchmarks")
     arguments = parser.parse_args()
     encoder, drawings = load_encoder(), load_drawings(arguments.packages, arguments.cache)
     if arguments.test_data:

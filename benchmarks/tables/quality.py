@@ -16,7 +16,7 @@ ONE, BEST_OF_OURS = "ours, 1 candidate", "ours, 8 candidates + refinement"
 
 
 class Comparison(NamedTuple):
-    """Ours less the published loop, picture by picture, on the pictures that both have."""
+    """Ours minus the published loop, picture by picture, on the pictures that both have."""
 
     ours: str
     our_steps: int
@@ -118,11 +118,11 @@ def sides(result: Result) -> str:
 
 
 def loops(result: Result) -> str:
-    """Whether the engine went the published loop's way."""
-    parted = [loop["parted_by"] for loop in result["loops"] if loop["parted_by"] is not None]
+    """Whether the engine chose the same ids as the plain loop."""
+    leads = [loop["lead"] for loop in result["loops"] if loop["lead"] is not None]
     count = len(result["loops"])
-    same = f"Its first steps had the same ids as the plain loop's on {count - len(parted)} of {count} pictures"
-    apart = f"; on the others the cosines that parted them were at most {max(parted):.0e} apart" if parted else ""
+    same = f"Its first steps had the same ids as the plain loop's on {count - len(leads)} of {count} pictures"
+    apart = f"; on the others the cosines of the two choices differ by at most {max(leads):.0e}" if leads else ""
     return f"{same}{apart}."
 
 

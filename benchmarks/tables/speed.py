@@ -121,7 +121,7 @@ def _published(rows: Rows) -> str:
         f"{span(1e3 * row['reference_seconds_per_step'] for row in some)} ms on {tower}"
         for tower, some in ((tower, [row for row in rows if row["tower"] == tower]) for tower in _towers(rows))
     )
-    return f"The published step is the same in all rows of a tower, yet took {spreads}: so noisy is the machine."
+    return f"The published step is the same in all rows of a tower, yet took {spreads}: that is the machine's noise."
 
 
 def _resident(rows: Rows) -> str:

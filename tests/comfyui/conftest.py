@@ -12,17 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from model_files import write_clip_l, write_sd15, write_small_projection, write_vit_h, write_vit_l
+from server import REPOSITORY, Server, comfyui_path
+from tiny_language import make_examples
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-
-from model_files import write_clip_l, write_sd15, write_small_projection, write_vit_h, write_vit_l  # noqa: E402
-from server import REPOSITORY, Server, comfyui_path  # noqa: E402
-from tiny_language import make_examples  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, model_folder: Path, picture_files: list[Path]) -> Iterator[Server]:
     checkout = comfyui_path()
     if checkout is None:
         pytest.skip("no ComfyUI: set COMFYUI_PATH, or check it out at ~/ComfyUI")
@@ -30,6 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> Iter
         pytest.skip("ComfyUI's requirements are not installed")
     base = tmp_path_factory.mktemp("comfyui")
     _furnish(base, checkout)
+    _furnish_pictures(base, picture_files)
     _furnish_language(base, model_folder)
     running = Server(checkout, base)
     yield running
@@ -54,8 +53,11 @@ def _furnish(base: Path, checkout: Path) -> None:
     )
     write_sd15(base / "models/checkpoints/sd15.safetensors", json.loads(shapes.stdout))
     (base / "models/text_encoders/broken.safetensors").write_bytes(b"\xff" * 100)
-    shutil.copy(HERE.parent / "data" / "contents" / "00.png", base / "input" / "example.png")
-    for picture in sorted((HERE.parent / "data" / "contents").glob("*.png"))[:4]:
+
+
+def _furnish_pictures(base: Path, picture_files: list[Path]) -> None:
+    shutil.copy(picture_files[0], base / "input" / "example.png")
+    for picture in picture_files:
         shutil.copy(picture, base / "input")
 
 

@@ -1,4 +1,4 @@
-"""Every make of CLIP that people load, in ComfyUI's own classes with a few narrow layers and random weights.
+"""Every kind of CLIP that people load, in ComfyUI's own classes with a few narrow layers and random weights.
 
 The similarity that a node reports is compared with what ComfyUI's own encoders make of the text it found.
 """

@@ -7,9 +7,9 @@ from dataclasses import asdict, fields
 from typing import Any
 
 import pytest
+from pez_core.conditioning import MODES, POOLED
 
 from pez_core import SearchSettings, command_line, tasks
-from pez_core.conditioning import MODES, POOLED
 from pez_core.language import FitSettings, Template
 from pez_core.language import command_line as language_command_line
 from pez_core.vocabulary import TOKEN_FILTERS

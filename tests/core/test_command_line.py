@@ -34,19 +34,20 @@ def test_json_holds_the_whole_result(capsys, picture_file):
     assert (result.task, result.seed, result.settings.blocklist) == ("invert", 3, ("cat",))
 
 
-def test_every_command_runs(capsys, picture_file):
+def test_every_command_runs(capsys, picture_files):
     _, distilled, _ = run(capsys, "distill", "one two three four five six", "--ratio", "0.5", "--steps", "5", "--json")
     assert json.loads(distilled)["settings"]["tokens"] == 3
-    other = picture_file.with_name("01.png")
-    for command in (["style", picture_file, other, *QUICK], ["concat", "a", "b"], ["score", "a cat", picture_file]):
+    one, other, *_ = picture_files
+    for command in (["style", one, other, *QUICK], ["concat", "a", "b"], ["score", "a cat", one]):
         code, out, _ = run(capsys, *command)
         assert code == 0 and "similarity" in out
 
 
 @pytest.mark.parametrize(("command", "others"), [("invert", "--avoid"), ("style", "--avoid"), ("negative", "--keep")])
-def test_pictures_that_the_words_must_not_fit_change_them(capsys, picture_file, command, others):
-    code, out, _ = run(capsys, command, picture_file, *QUICK, others, picture_file.with_name("01.png"))
-    _, without, _ = run(capsys, command, picture_file, *QUICK)
+def test_pictures_that_the_words_must_not_fit_change_them(capsys, picture_files, command, others):
+    one, other, *_ = picture_files
+    code, out, _ = run(capsys, command, one, *QUICK, others, other)
+    _, without, _ = run(capsys, command, one, *QUICK)
     assert code == 0 and out and out != without
 
 

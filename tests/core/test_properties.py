@@ -69,7 +69,7 @@ def test_what_is_kept_survives_the_round_trip_and_keeps_its_score(encoder, conte
 @many(10_000)
 @given(text=ANY_TEXT)
 def test_any_text_is_read_and_its_ids_spell_a_text_that_reads_alike(encoder, text):
-    """But for texts that ftfy, which CLIP's tokenizer reads them through, takes for a broken encoding and mends."""
+    """But for texts that ftfy, which CLIP's tokenizer reads them through, takes for a wrong encoding and repairs."""
     vocabulary = encoder.vocabulary
     ids = vocabulary.encode(text)
     assert all(0 <= token < vocabulary.start_id for token in ids)

@@ -13,8 +13,7 @@ from tiny_language import make_examples
 
 from pez_core.command_line import main
 
-DATA = Path(__file__).parents[1] / "data"
-RECORDED = DATA / "recorded.json"
+RECORDED = Path(__file__).parents[1] / "data" / "recorded.json"
 ROUNDING = 1e-4
 
 SEARCH = "--tokens 4 --steps 20 --candidates 2 --seed 11 --json"
@@ -41,14 +40,14 @@ COMMANDS = (
 
 
 @pytest.fixture(scope="module")
-def places(tmp_path_factory, model_folder):
+def places(tmp_path_factory, model_folder, picture_files):
     """What stands for the names in braces."""
     folder = tmp_path_factory.mktemp("recorded")
     for name, count, seed in (("train", 80, 1), ("test", 40, 2)):
         some = make_examples(count, seed)
         lines = [f"{text}\t{('bad', 'good')[label]}" for text, label in zip(some.texts, some.labels)]
         (folder / f"{name}.tsv").write_text("\n".join(["text\tlabel", *lines]), encoding="utf-8")
-    pictures = {name: DATA / "contents" / f"{number:02}.png" for number, name in enumerate("abc")}
+    pictures = dict(zip("abc", picture_files))
     kept = FIT.replace("{folder}/fit", "{folder}/kept")
     found = {"folder": folder, "model": model_folder, **pictures}
     assert main([part.format(**found) for part in kept.split()]) == 0

@@ -1,4 +1,4 @@
-"""Measuring: the memory that work held at most, and works timed in turn."""
+"""Measuring: the most memory that a function held, and functions timed in turn."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""The quality benchmark: the published loop's forms, and a run that goes on where it stopped."""
+"""The quality benchmark: the published loop's forms, and a run that continues where it was interrupted."""
 
 import json
 from concurrent.futures import Future
@@ -26,7 +26,7 @@ class Pool:
 
 def row(method, steps, picture):
     _, pictures = quality.pictures_and_encoder()
-    return quality.Row(method, steps, pictures.facts[picture]["file"], False, False, 1.0, 0.5, 1, True, "a prompt")
+    return quality.Row(method, steps, pictures.facts[picture]["tile"], False, False, 1.0, 0.5, 1, True, "a prompt")
 
 
 def answer(work, *arguments):
@@ -35,7 +35,7 @@ def answer(work, *arguments):
         (picture, _) = arguments
         _, pictures = quality.pictures_and_encoder()
         rows = [row(name, quality.SHORT, picture) for name in quality.OURS]
-        return quality.Loop(pictures.facts[picture]["file"], 0.07, None), rows
+        return quality.Loop(pictures.facts[picture]["tile"], 0.07, None), rows
     group, token_filter, counts, _ = arguments
     return [row(quality.REREAD[token_filter], steps, picture) for picture in group for steps in counts]
 
@@ -91,9 +91,9 @@ def test_fewer_steps_have_the_best_of_those_alone(went):
 def test_the_plain_loop_is_compared_with_the_ids_that_were_computed():
     went = quality._first_steps([20])[20][:3]
     found = quality.plain_loop(20, went)
-    assert found.parted_by is None or found.parted_by < 1e-6
+    assert found.lead is None or found.lead < 1e-6
     other = [went[0], [*went[1][:-1], (went[1][-1] + 1) % 49000], went[2]]
-    assert quality.plain_loop(20, other).parted_by > 1e-6
+    assert quality.plain_loop(20, other).lead > 1e-6
 
 
 def test_untouched_pictures_and_those_of_the_studies_stand_apart():
@@ -103,7 +103,7 @@ def test_untouched_pictures_and_those_of_the_studies_stand_apart():
     assert not set(range(quality.FOR_STUDIES)) & {*untouched, *touched}
 
 
-def test_a_broken_run_goes_on_where_it_stopped(tmp_path):
+def test_an_interrupted_run_continues_where_it_stopped(tmp_path):
     path = tmp_path / "quality.json"
     whole = Pool(answer)
     run = quality.Run(path, quick=True)

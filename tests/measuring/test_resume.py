@@ -1,4 +1,4 @@
-"""Result files that a broken run goes on with."""
+"""Result files from which an interrupted run continues."""
 
 import json
 

@@ -103,10 +103,10 @@ def test_a_method_is_told_with_shares_and_counts_of_the_pictures_that_all_have()
     ]  # fmt: skip
 
 
-def test_the_first_steps_that_parted_are_told_with_how_little_parted_them():
-    loops = [{"parted_by": apart} for apart in (None, 1.2e-7, 3e-8)]
+def test_first_steps_that_differ_are_told_with_the_difference_of_cosines():
+    loops = [{"lead": lead} for lead in (None, 1.2e-7, 3e-8)]
     told = quality.loops({"loops": loops})
-    assert "on 1 of 3 pictures" in told and "at most 1e-07 apart" in told
+    assert "on 1 of 3 pictures" in told and "differ by at most 1e-07." in told
     assert quality.loops({"loops": loops[:1]}).endswith("on 1 of 1 pictures.")
 
 

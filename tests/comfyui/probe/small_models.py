@@ -1,4 +1,4 @@
-"""ComfyUI's own text encoders and vision models, in every make that people load, but of a few narrow layers."""
+"""ComfyUI's own text encoders and vision models, of every kind that people load, but with a few narrow layers."""
 
 import inspect
 import json
@@ -48,7 +48,7 @@ LORA_KEY = "clip_l.transformer.text_model.encoder.layers.1.mlp.fc1.weight"
 
 
 class SmallClip:
-    """A CLIP of any make with seeded weights.
+    """A CLIP of any kind with seeded weights.
 
     `lora` patches it, `low_memory` leaves weights to be cast as needed, `bare` lacks CLIP-L's text projection.
     """

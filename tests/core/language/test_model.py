@@ -51,7 +51,7 @@ def tokenizer(model_folder):
 
 @pytest.fixture(params=CONFIGS)
 def other(request, tokenizer):
-    """A language model of another kind, with random weights."""
+    """A language model of another architecture, with random weights."""
     torch.manual_seed(0)
     made = CONFIGS[request.param]()
     with torch.no_grad():
