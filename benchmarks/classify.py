@@ -150,8 +150,8 @@ def wanted(kinds: list[Kind], sizes: tuple[int | None, ...], seeds: int) -> Iter
 
 
 def run(
-    classifier: Classifier, kind: Kind, data: Path, test: Examples, count: int | None, number: int, method: str, fluency: float,
-    seconds: float,
+    classifier: Classifier, kind: Kind, data: Path, test: Examples, count: int | None, number: int, method: str,
+    fluency: float, seconds: float,
 ) -> Row:  # fmt: skip
     """Learn one prompt, and score its text."""
     train, validation = part(kind, data, count, number)
@@ -171,8 +171,8 @@ def run(
     taken = time.monotonic() - began
     scored = evaluate(classifier, found.text if found.soft is None else found.soft, test)
     return Row(
-        classifier.model.name, method, kind.name, count, number, fluency, scored.accuracy, scored.calibrated, scored.median,
-        found.accuracy, found.text, scored.perplexity, found.steps, taken,
+        classifier.model.name, method, kind.name, count, number, fluency, scored.accuracy, scored.calibrated,
+        scored.median, found.accuracy, found.text, scored.perplexity, found.steps, taken,
     )  # fmt: skip
 
 
