@@ -17,8 +17,9 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 from model_files import write_clip_l, write_sd15, write_small_projection, write_vit_h, write_vit_l  # noqa: E402
-from server import REPOSITORY, Server, comfyui_path  # noqa: E402
 from tiny_language import make_examples  # noqa: E402
+
+from tools.server import REPOSITORY, Server, comfyui_path  # noqa: E402
 
 
 @pytest.fixture(scope="session")
