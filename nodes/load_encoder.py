@@ -5,11 +5,11 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..pez_core import PezError, load_encoder
-from ..pez_core.encoder import EMBEDDED
-from . import sockets
-from .managed import managed_encoder
-from .running import differentiable
-from .text_projection import NO_FILE, chosen_file, projection_choices
+from ..pez_core.encoders.embedded import EMBEDDED
+from .comfy import sockets
+from .comfy.gradients import differentiable
+from .comfy.managed_models import managed_encoder
+from .comfy.text_projection import NO_FILE, chosen_file, projection_choices
 
 
 class LoadEncoder(io.ComfyNode):
@@ -17,11 +17,10 @@ class LoadEncoder(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return sockets.schema(
             node_id="PEZLoadEncoder",
             display_name="Load PEZ Encoder",
-            category=sockets.CATEGORY,
-            **sockets.searched_as("open_clip loader"),
+            aliases=["open_clip loader"],
             description="Loads an open_clip model. The embedded one is small and needs no download.",
             inputs=[
                 io.String.Input(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tiny_language import make_examples
 
-from pez_core.language import FitSettings, Task, Template, Verbalizer, evaluate, load_language_model
+from pez_core.language import Classifier, FitSettings, Template, Verbalizer, evaluate, load_language_model
 
 DATA = {"data": "sentences.tsv", "text_column": "text", "label_column": "label"}
 QUICK = {"prompt_length": 2, "steps": 40}
@@ -44,8 +44,8 @@ def info(server) -> dict[str, Any]:
 def held_out_accuracy(model_folder) -> Callable[[str], float]:
     """The accuracy of a prompt on 60 sentences that no node saw."""
     words = Verbalizer({"bad": ("terrible",), "good": ("great",)})
-    task = Task(load_language_model(model_folder), Template(), words)
-    return lambda prompt: evaluate(task, prompt, make_examples(60, 9)).accuracy
+    classifier = Classifier(load_language_model(model_folder), Template(), words)
+    return lambda prompt: evaluate(classifier, prompt, make_examples(60, 9)).accuracy
 
 
 def test_with_its_defaults_the_node_finds_words_that_tell_unseen_sentences_apart(server, info, held_out_accuracy):

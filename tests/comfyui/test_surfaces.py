@@ -7,11 +7,11 @@ from dataclasses import asdict, fields
 from typing import Any
 
 import pytest
-from pez_core.conditioning import MODES, POOLED
 
 from pez_core import SearchSettings, command_line, tasks
+from pez_core.command_line.options import chosen
+from pez_core.encoders.conditioning import MODES, POOLED
 from pez_core.language import FitSettings, Template
-from pez_core.language import command_line as language_command_line
 from pez_core.vocabulary import TOKEN_FILTERS
 
 SEARCHING = ("PEZImageToHardPrompt", "PEZStyleExtract", "PEZNegativePrompt")
@@ -46,7 +46,7 @@ def defaults(inputs: dict[str, Any], names: set[str]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("command", ["invert", "style", "negative", "distill"])
 def test_a_search_from_the_command_line_has_the_defaults_of_python(command):
-    assert command_line._settings(parsed(command, "something")) == SearchSettings()
+    assert chosen(SearchSettings, parsed(command, "something")) == SearchSettings()
 
 
 def test_nodes_have_every_setting_of_a_search_with_its_default(nodes):
@@ -60,7 +60,7 @@ def test_nodes_have_every_setting_of_a_search_with_its_default(nodes):
 
 def test_a_fit_has_the_same_defaults_everywhere(nodes):
     fit = ("classify", "fit", "--model", "m", "--train", "t.tsv", "--out", "o", "--verbalizer", "0=bad,1=good")
-    assert language_command_line._settings(parsed(*fit)) == FitSettings()
+    assert chosen(FitSettings, parsed(*fit)) == FitSettings()
     expected = as_a_node_has_it(FitSettings(), PYTHON_ONLY)
     assert defaults(nodes["PEZClassificationPrompt"], set(expected)) == expected
     assert nodes["PEZClassificationPrompt"]["template"][1]["default"] == Template().pattern

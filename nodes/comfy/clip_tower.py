@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..pez_core import PezError
-from ..pez_core.blocks import Block
-from ..pez_core.conditioning import ConditioningTower
-from ..pez_core.tower import CausalTower
+from ...pez_core import PezError
+from ...pez_core.encoders.conditioning import ConditioningTower
+from ...pez_core.encoders.tower import CausalTower
+from ...pez_core.encoders.transformer import Block
 
 
 class ComfyTower(CausalTower):
@@ -36,6 +36,7 @@ class ComfyTower(CausalTower):
         self._device = device
         self._transformer = model.transformer
         self._text = model.transformer.text_model
+        self.context_length = len(self._text.embeddings.position_embedding.weight)
         self._projection = None if projection is None else projection.to(device, torch.float32)
         self._projected = projected
         self.blocks = [_block(layer) for layer in self._text.encoder.layers]

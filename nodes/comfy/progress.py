@@ -1,0 +1,56 @@
+"""What a running search tells ComfyUI and its editor after every step, and how Cancel reaches it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import comfy.model_management
+import comfy.utils
+from server import PromptServer
+
+from ...pez_core import OnStep, Progress, SearchSettings
+
+EVENT = "pez.progress"
+SECONDS_BETWEEN_MESSAGES = 0.25
+
+
+def on_search_step(settings: SearchSettings, hidden: Any) -> OnStep:
+    """What a search for pictures or text calls after every step."""
+    return progress_on_node(hidden, "similarity", settings.total_steps, settings.time_budget)
+
+
+def progress_on_node(hidden: Any, measure: str, steps: int, time_budget: float | None = None) -> OnStep:
+    """What a search of `steps` calls after each: it moves the node's progress bar, writes to the editor what the best
+    text so far has of the `measure`, and raises ComfyUI's interruption on Cancel.
+    """
+    place = {"node": hidden.unique_id, "workflow": _workflow_id(hidden.extra_pnginfo)}
+    bar = comfy.utils.ProgressBar(steps)
+    began = time.monotonic()
+    last_shown = 0.0
+
+    def show(progress: Progress) -> None:
+        nonlocal last_shown
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        now = time.monotonic()
+        if now - last_shown >= SECONDS_BETWEEN_MESSAGES or progress.step == steps:
+            last_shown = now
+            bar.update_absolute(progress.step)
+            left = (now - began) / progress.step * (steps - progress.step)
+            if time_budget is not None:
+                left = max(0.0, min(left, began + time_budget - now))
+            if progress.text:
+                message = {"value": progress.reported, "text": progress.text, "step": progress.step, "steps": steps}
+                _send({**place, "seconds_left": left, "measure": measure, **message})
+
+    return show
+
+
+def _workflow_id(extra: Any) -> str | None:
+    """The workflow that the node is in, as the editor names it; people may have opened another one by now."""
+    return ((extra or {}).get("workflow") or {}).get("id")
+
+
+def _send(message: dict[str, Any]) -> None:
+    server: Any = PromptServer.instance
+    server.send_sync(EVENT, message, server.client_id)
