@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from .errors import PezError
@@ -35,8 +35,10 @@ class Settings:
     def __post_init__(self) -> None:
         self._at_least_one("tokens", "steps", "candidates")
         self._require(0 <= self.seed < 2**64, "seed", "0 to 2**64 - 1")
-        self._require(0 < self.learning_rate < math.inf, "learning_rate", "more than 0, such as 0.1")
-        self._require(0 <= self.weight_decay < math.inf, "weight_decay", "0 or more, such as 0.1")
+        usual = {field.name: field.default for field in fields(self)}
+        remedy = f"more than 0, such as {usual['learning_rate']:g}"
+        self._require(0 < self.learning_rate < math.inf, "learning_rate", remedy)
+        self._require(0 <= self.weight_decay < math.inf, "weight_decay", "0 or more")
         if self.time_budget is not None:
             self._require(0 < self.time_budget < math.inf, "time_budget", "a number of seconds above 0, or none")
 

@@ -59,8 +59,8 @@ class ManagedLanguageModel:
 
 def managed_language_model(model: LanguageModel) -> ManagedLanguageModel:
     """The language model, which lets go of the texts that it remembers when it is unloaded."""
-    bring, patcher = _managed(model.transformers_model, model.library.most_bytes)
-    patcher.add_callback(CallbacksMP.ON_DETACH, lambda *_: model.library.forget())
+    bring, patcher = _managed(model.transformers_model, model.prefixes.most_bytes)
+    patcher.add_callback(CallbacksMP.ON_DETACH, lambda *_: model.prefixes.forget())
     return ManagedLanguageModel(model, bring)
 
 

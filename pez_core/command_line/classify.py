@@ -87,7 +87,7 @@ def _fit(options: argparse.Namespace) -> str:
     if options.json:
         return found.to_json()
     lines = [found.text, f"accuracy {found.accuracy:.3f} on {found.validated_on} examples to choose by", *_cut(found)]
-    if found.steps < settings.steps and settings.time_budget is None:
+    if 0 < found.steps < settings.steps and settings.time_budget is None:
         lines.append(f"stopped after {found.steps} of {settings.steps} steps; the same command goes on")
     return "\n".join(lines)
 

@@ -65,7 +65,7 @@ def load_checkpoint(folder: Path, run: Mapping[str, Any]) -> Checkpoint | None:
         found = Checkpoint(fields["run"], fields["step"], fields["seconds"], fields["ranking"], tensors)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise PezError(f"checkpoint in {str(folder)!r} cannot be read; delete the folder to start again.") from error
-    if version != VERSION:
+    if version != VERSION or not isinstance(found.run, dict):
         raise PezError(
             f"checkpoint in {str(folder)!r} was written by another version; delete the folder to start again."
         )

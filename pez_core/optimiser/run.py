@@ -42,9 +42,10 @@ class Run:
     ) -> None:
         self.step = step
         self.history: list[float] = []
-        self._steps, self._on_step, self._stopped = steps, on_step, False
+        self._steps, self._on_step = steps, on_step
         self._budget = math.inf if time_budget is None else time_budget
         self._began = time.monotonic() - seconds
+        self._over: bool | None = None
 
     @property
     def seconds(self) -> float:
@@ -60,21 +61,23 @@ class Run:
 
     @property
     def over(self) -> bool:
-        """Whether this step is the last."""
-        return not self._goes_on(self._steps, 1.0)
+        """Whether this step is the last. It is decided once, so that what a last step must do is done in one."""
+        if self._over is None:
+            self._over = self.step >= self._steps or self._late(1.0)
+        return self._over
 
     def next(self, steps: int | None = None, share: float = 1.0) -> bool:
-        """Begin another step: True, unless the run has taken `steps`, or `share` of its time, or was stopped."""
-        if not self._goes_on(self._steps if steps is None else steps, share):
+        """Begin another step: False once the run is over, or has taken `steps` or `share` of its time."""
+        enough = steps is not None and self.step >= steps
+        if self.over or enough or (share < 1 and self._late(share)):
             return False
-        self.step += 1
+        self.step, self._over = self.step + 1, None
         return True
 
     def tell(self, reported: float, text: str) -> None:
         """Say how the best text does after this step."""
         if self._on_step is not None and self._on_step(Progress(self.step, self._steps, reported, text)):
-            self._stopped = True
+            self._over = True
 
-    def _goes_on(self, steps: int, share: float) -> bool:
-        in_time = not self.step or self.seconds < share * self._budget
-        return not self._stopped and self.step < steps and in_time
+    def _late(self, share: float) -> bool:
+        return self.step > 0 and self.seconds >= share * self._budget

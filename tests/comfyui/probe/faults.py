@@ -112,7 +112,7 @@ class Loaded:
             comfy.model_management.unload_all_models()
         models = [loaded.model.model for loaded in comfy.model_management.current_loaded_models]
         kinds = [type(getattr(model, "module", model)).__name__ for model in models]
-        remembered = 0 if language_model is None else language_model.model.library.kept_bytes
+        remembered = 0 if language_model is None else language_model.model.prefixes.kept_bytes
         return {"ui": {"text": [kinds, remembered]}}
 
 

@@ -57,7 +57,7 @@ def read(path):
     return read_examples(path, COLUMNS["text"], COLUMNS["label"], CLASSES)
 
 
-def fitted(model, train, **options):
+def learned_from(model, train, **options):
     return fit_file(lambda: model, train, **COLUMNS, template=PATTERN, verbalizer=WORDS, settings=SETTINGS, **options)
 
 
@@ -71,7 +71,7 @@ def assert_same_run(classifier, parts, found, checkpoint):
 
 @pytest.mark.parametrize(("per_class", "chosen"), [(None, 4), (5, 10)])
 def test_one_file_serves_for_learning_and_for_choosing(model, classifier, train, tmp_path, per_class, chosen):
-    found = fitted(model, train, per_class=per_class, checkpoint=tmp_path)
+    found = learned_from(model, train, per_class=per_class, checkpoint=tmp_path)
     parts = train_and_validation(read(train), CLASSES, per_class, SETTINGS.seed)
     assert len(parts[1]) == chosen
     assert_same_run(classifier, parts, found, tmp_path)
@@ -79,12 +79,12 @@ def test_one_file_serves_for_learning_and_for_choosing(model, classifier, train,
 
 
 def test_with_a_second_file_all_of_the_first_is_learned_from(model, classifier, train, validation, tmp_path):
-    found = fitted(model, train, validation=validation, checkpoint=tmp_path)
+    found = learned_from(model, train, validation=validation, checkpoint=tmp_path)
     assert_same_run(classifier, (read(train), read(validation)), found, tmp_path)
 
 
 def test_of_two_files_so_many_examples_of_each_class_are_taken(model, classifier, train, validation, tmp_path):
-    found = fitted(model, train, validation=validation, per_class=5, checkpoint=tmp_path)
+    found = learned_from(model, train, validation=validation, per_class=5, checkpoint=tmp_path)
     parts = [few_shot(read(path), 5, CLASSES, SETTINGS.seed) for path in (train, validation)]
     assert [len(part) for part in parts] == [10, 10]
     assert_same_run(classifier, parts, found, tmp_path)
@@ -92,7 +92,7 @@ def test_of_two_files_so_many_examples_of_each_class_are_taken(model, classifier
 
 def test_progress_is_told_and_may_stop_it(model, train):
     told = []
-    found = fitted(model, train, on_step=lambda progress: told.append(progress.step) or progress.step == 3)
+    found = learned_from(model, train, on_step=lambda progress: told.append(progress.step) or progress.step == 3)
     assert told == [1, 2, 3] and found.steps == 3
 
 
