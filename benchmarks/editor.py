@@ -28,7 +28,7 @@ CPU = torch.device("cpu")
 
 
 def reporting(comfyui: Path) -> Any:
-    """The pack's `nodes.running`, imported as ComfyUI imports it, with a server to speak to."""
+    """The pack's `nodes.comfy.progress`, imported as ComfyUI imports it, with a server to speak to."""
     sys.argv[1:] = ["--cpu"]
     sys.path.insert(0, str(comfyui))
     import comfy.options
@@ -43,7 +43,7 @@ def reporting(comfyui: Path) -> Any:
     pack = importlib.util.module_from_spec(spec)
     sys.modules["comfyui_pez"] = pack
     spec.loader.exec_module(pack)
-    return importlib.import_module("comfyui_pez.nodes.running")
+    return importlib.import_module("comfyui_pez.nodes.comfy.progress")
 
 
 def main() -> None:
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="how often each is timed (default 5)")
     options = parser.parse_args()
     print(json.dumps(machine.facts(CPU)))
-    running = reporting(Path(os.environ.get("COMFYUI_PATH") or Path.home() / "ComfyUI"))
+    progress = reporting(Path(os.environ.get("COMFYUI_PATH") or Path.home() / "ComfyUI"))
     from pez_core import SearchSettings, invert
 
     encoder, pictures = pictures_and_encoder()
@@ -61,7 +61,7 @@ def main() -> None:
     taken = machine.in_turn(
         {
             "silent": lambda: invert(encoder, target, settings),
-            "shown": lambda: invert(encoder, target, settings, on_step=running.report(settings, hidden)),
+            "shown": lambda: invert(encoder, target, settings, on_step=progress.report(settings, hidden)),
         },
         options.rounds,
         CPU,

@@ -10,9 +10,9 @@ from comfy_api.latest import io
 from ..pez_core import PezError, language
 from ..pez_core.language import FitSettings, Template
 from ..pez_core.vocabulary import TOKEN_FILTERS
-from . import sockets
-from .results import on_node
-from .running import differentiable, telling
+from .comfy import sockets
+from .comfy.progress import differentiable, telling
+from .comfy.results import on_node
 
 MISSING = "put a .tsv or .csv file into the input folder"
 METHODS = ["pez", "pez+refine", "autoprompt", "fluentprompt", "template"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..pez_core import tasks
-from . import results, sockets
-from .encoders import picture_encoder
-from .running import differentiable, merged, report
+from .comfy import results, sockets
+from .comfy.encoders import picture_encoder
+from .comfy.progress import differentiable, merged, report
 
 
 class ImageToHardPrompt(io.ComfyNode):

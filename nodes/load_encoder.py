@@ -6,10 +6,10 @@ from comfy_api.latest import io
 
 from ..pez_core import PezError, load_encoder
 from ..pez_core.encoder import EMBEDDED
-from . import sockets
-from .managed import managed_encoder
-from .running import differentiable
-from .text_projection import NO_FILE, chosen_file, projection_choices
+from .comfy import sockets
+from .comfy.managed_models import managed_encoder
+from .comfy.progress import differentiable
+from .comfy.text_projection import NO_FILE, chosen_file, projection_choices
 
 
 class LoadEncoder(io.ComfyNode):

@@ -8,8 +8,8 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..pez_core import PezError
-from . import sockets
-from .running import differentiable
+from .comfy import sockets
+from .comfy.progress import differentiable
 
 FOLDER = "LLM"
 MISSING = "put a model into models/LLM"
@@ -60,7 +60,7 @@ class LoadLanguageModel(io.ComfyNode):
     @classmethod
     def execute(cls, model) -> io.NodeOutput:
         from ..pez_core.language import load_language_model
-        from .managed import managed_language_model
+        from .comfy.managed_models import managed_language_model
 
         if model == MISSING:
             raise PezError("model folder models/LLM is empty; put a language model in safetensors or GGUF there.")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..pez_core import tasks
-from . import results, sockets
-from .encoders import text_encoder
-from .running import differentiable
+from .comfy import results, sockets
+from .comfy.encoders import text_encoder
+from .comfy.progress import differentiable
 
 MOST_PROMPTS = 8
 

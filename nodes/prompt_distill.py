@@ -7,9 +7,9 @@ from comfy_api.latest import io
 from ..pez_core import tasks
 from ..pez_core.conditioning import MODES, POOLED
 from ..pez_core.tower import MAX_PROMPT_TOKENS
-from . import results, sockets
-from .encoders import text_encoder
-from .running import differentiable, merged, report
+from .comfy import results, sockets
+from .comfy.encoders import text_encoder
+from .comfy.progress import differentiable, merged, report
 
 
 class PromptDistill(io.ComfyNode):

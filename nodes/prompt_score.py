@@ -6,9 +6,9 @@ from comfy_api.latest import io
 
 from ..pez_core import PezError
 from ..pez_core.score_table import score_table
-from . import results, sockets
-from .encoders import picture_encoder
-from .running import differentiable
+from .comfy import results, sockets
+from .comfy.encoders import picture_encoder
+from .comfy.progress import differentiable
 
 
 class PromptScore(io.ComfyNode):

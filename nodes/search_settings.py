@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..pez_core import SearchSettings
 from ..pez_core.vocabulary import TOKEN_FILTERS
-from . import sockets
+from .comfy import sockets
 
 
 class SearchSettingsNode(io.ComfyNode):

@@ -6,9 +6,9 @@ from comfy_api.latest import io
 
 from ..pez_core import tasks
 from ..pez_core.windows import window_note
-from . import results, sockets
-from .encoders import picture_encoder
-from .running import differentiable, merged, report
+from .comfy import results, sockets
+from .comfy.encoders import picture_encoder
+from .comfy.progress import differentiable, merged, report
 
 
 class StyleExtract(io.ComfyNode):

@@ -8,8 +8,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..pez_core import HardPrompt
-from ..pez_core.curve import draw_curve
+from ...pez_core import HardPrompt
+from ...pez_core.curve import draw_curve
 from .encoders import conditioning
 
 MOST_POINTS = 200

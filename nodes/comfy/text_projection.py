@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..pez_core.errors import PezError
+from ...pez_core.errors import PezError
 
 MODEL_FOLDERS = ("text_encoders", "checkpoints", "clip_vision")
 NO_FILE = "none"

@@ -13,8 +13,8 @@ import comfy.utils
 import torch
 from server import PromptServer
 
-from ..pez_core import SearchSettings
-from ..pez_core.search import OnStep
+from ...pez_core import SearchSettings
+from ...pez_core.search import OnStep
 
 EVENT = "pez.progress"
 Tell = Callable[[int, float, str], bool]

@@ -11,12 +11,12 @@ import torch
 from comfy_execution.graph import ExecutionBlocker
 from torch import Tensor
 
-from ..pez_core import Encoder, PezError, conditioning_encoder
-from ..pez_core.conditioning import CONDITIONING, POOLED
-from ..pez_core.joint import JointTower, side_by_side
-from ..pez_core.objectives import unit
-from ..pez_core.tower import TextTower
-from ..pez_core.vocabulary import ClipVocabulary
+from ...pez_core import Encoder, PezError, conditioning_encoder
+from ...pez_core.conditioning import CONDITIONING, POOLED
+from ...pez_core.joint import JointTower, side_by_side
+from ...pez_core.objectives import unit
+from ...pez_core.tower import TextTower
+from ...pez_core.vocabulary import ClipVocabulary
 from .clip_tower import ComfyTower, conditioning_tower
 from .text_projection import NO_FILE, is_missing, read_projection
 

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..pez_core import PezError
-from ..pez_core.blocks import Block
-from ..pez_core.conditioning import ConditioningTower
-from ..pez_core.tower import CausalTower
+from ...pez_core import PezError
+from ...pez_core.blocks import Block
+from ...pez_core.conditioning import ConditioningTower
+from ...pez_core.tower import CausalTower
 
 
 class ComfyTower(CausalTower):

@@ -11,10 +11,10 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP
 from torch import Tensor, nn
 
-from ..pez_core import Encoder
+from ...pez_core import Encoder
 
 if TYPE_CHECKING:
-    from ..pez_core.language import LanguageModel
+    from ...pez_core.language import LanguageModel
 
 
 class PezModel(nn.Module):

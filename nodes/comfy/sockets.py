@@ -6,8 +6,8 @@ from dataclasses import fields
 
 from comfy_api.latest import io
 
-from ..pez_core import SearchSettings
-from ..pez_core.tower import MAX_PROMPT_TOKENS
+from ...pez_core import SearchSettings
+from ...pez_core.tower import MAX_PROMPT_TOKENS
 from .text_projection import projection_choices
 
 CATEGORY = "PEZ"
