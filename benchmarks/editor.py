@@ -61,7 +61,7 @@ def main() -> None:
     taken = machine.in_turn(
         {
             "silent": lambda: invert(encoder, target, settings),
-            "shown": lambda: invert(encoder, target, settings, on_step=progress.report(settings, hidden)),
+            "shown": lambda: invert(encoder, target, settings, on_step=progress.on_search_step(settings, hidden)),
         },
         options.rounds,
         CPU,

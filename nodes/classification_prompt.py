@@ -9,9 +9,9 @@ from comfy_api.latest import io
 
 from ..pez_core import PezError, language
 from ..pez_core.language import FitSettings, Template
-from ..pez_core.vocabulary import TOKEN_FILTERS
 from .comfy import sockets
-from .comfy.progress import differentiable, telling
+from .comfy.gradients import differentiable
+from .comfy.progress import progress_on_node
 from .comfy.results import on_node
 
 MISSING = "put a .tsv or .csv file into the input folder"
@@ -30,11 +30,10 @@ class ClassificationPrompt(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return sockets.schema(
             node_id="PEZClassificationPrompt",
             display_name="Classification Prompt (PEZ)",
-            category=sockets.CATEGORY,
-            **sockets.searched_as("text classification", "prompt tuning"),
+            aliases=["text classification", "prompt tuning"],
             description="Finds a text prompt that makes a language model classify the texts of a file.",
             inputs=[
                 sockets.PezLanguageModel.Input("language_model", tooltip="From Load Language Model."),
@@ -76,26 +75,14 @@ class ClassificationPrompt(io.ComfyNode):
                     round=0.0001,
                     tooltip="How far each step moves the prompt, in units of the spread of the model's embeddings.",
                 ),
-                io.Int.Input(
-                    "candidates", default=DEFAULT.candidates, optional=True, min=1, max=64,
-                    tooltip="Searches that run side by side; the best one wins. More take more memory.",
-                ),
+                sockets.candidates_input(DEFAULT.candidates, optional=True),
                 io.Int.Input(
                     "batch", default=DEFAULT.batch, optional=True, min=1, max=1024,
                     tooltip="Examples that each step sees. More make steps surer and slower.",
                 ),
-                io.Combo.Input(
-                    "token_filter", options=list(TOKEN_FILTERS), default=DEFAULT.token_filter, optional=True,
-                    tooltip="Which tokens may be used: plain English words, anything printable, or all of them.",
-                ),
-                io.String.Input(
-                    "blocklist", default="", multiline=True, optional=True,
-                    tooltip="Words or phrases never to use, one to a line or separated by commas.",
-                ),
-                io.Float.Input(
-                    "time_budget", default=0.0, optional=True, min=0.0, max=86400.0, step=1.0,
-                    tooltip="Seconds after which the search stops with its best prompt; 0 for no limit.",
-                ),
+                sockets.token_filter_input(DEFAULT.token_filter, optional=True),
+                sockets.blocklist_input(optional=True),
+                sockets.time_budget_input(optional=True),
             ],
             outputs=[
                 io.String.Output("prompt", display_name="prompt", tooltip="The learned text."),
@@ -136,11 +123,11 @@ class ClassificationPrompt(io.ComfyNode):
             blocklist=sockets.phrases(blocklist),
             time_budget=time_budget or None,
         )
-        tell = telling(cls.hidden, "accuracy", steps, settings.time_budget)
+        show = progress_on_node(cls.hidden, "accuracy", steps, settings.time_budget)
         with differentiable():
             task = language.Task(language_model.brought(), Template(template), words)
             found = language.fit(
-                task, train, validation, settings, on_step=lambda now: tell(now.step, now.accuracy, now.text)
+                task, train, validation, settings, on_step=lambda now: show(now.step, now.accuracy, now.text)
             )
         notes = (f"{found.cut} texts were too long for the model, and were cut.",) if found.cut else ()
         ui = on_node("accuracy", found.accuracy, found.text, found.history, notes)

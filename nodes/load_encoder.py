@@ -7,8 +7,8 @@ from comfy_api.latest import io
 from ..pez_core import PezError, load_encoder
 from ..pez_core.encoder import EMBEDDED
 from .comfy import sockets
+from .comfy.gradients import differentiable
 from .comfy.managed_models import managed_encoder
-from .comfy.progress import differentiable
 from .comfy.text_projection import NO_FILE, chosen_file, projection_choices
 
 
@@ -17,11 +17,10 @@ class LoadEncoder(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return sockets.schema(
             node_id="PEZLoadEncoder",
             display_name="Load PEZ Encoder",
-            category=sockets.CATEGORY,
-            **sockets.searched_as("open_clip loader"),
+            aliases=["open_clip loader"],
             description="Loads an open_clip model. The embedded one is small and needs no download.",
             inputs=[
                 io.String.Input(

@@ -8,8 +8,10 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..pez_core import PezError
+from ..pez_core.language import load_language_model
 from .comfy import sockets
-from .comfy.progress import differentiable
+from .comfy.gradients import differentiable
+from .comfy.managed_models import managed_language_model
 
 FOLDER = "LLM"
 MISSING = "put a model into models/LLM"
@@ -32,11 +34,10 @@ class LoadLanguageModel(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return sockets.schema(
             node_id="PEZLoadLanguageModel",
             display_name="Load Language Model (PEZ)",
-            category=sockets.CATEGORY,
-            **sockets.searched_as("gpt loader", "gguf loader"),
+            aliases=["gpt loader", "gguf loader"],
             description="Loads a causal language model, such as GPT-2 or Gemma, from models/LLM.",
             inputs=[
                 io.Combo.Input(
@@ -59,9 +60,6 @@ class LoadLanguageModel(io.ComfyNode):
 
     @classmethod
     def execute(cls, model) -> io.NodeOutput:
-        from ..pez_core.language import load_language_model
-        from .comfy.managed_models import managed_language_model
-
         if model == MISSING:
             raise PezError("model folder models/LLM is empty; put a language model in safetensors or GGUF there.")
         with differentiable():

@@ -6,8 +6,7 @@ from comfy_api.latest import io
 
 from ..pez_core import tasks
 from .comfy import results, sockets
-from .comfy.encoders import picture_encoder
-from .comfy.progress import differentiable, merged, report
+from .comfy.picture_search import search_pictures
 
 
 class NegativePrompt(io.ComfyNode):
@@ -15,11 +14,10 @@ class NegativePrompt(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return sockets.result_schema(
             node_id="PEZNegativePrompt",
             display_name="Negative Prompt (PEZ)",
-            category=sockets.CATEGORY,
-            **sockets.searched_as("image to negative prompt", "interrogate negative"),
+            aliases=["image to negative prompt", "interrogate negative"],
             description="Finds a negative prompt: words for pictures to avoid, which do not fit the pictures to keep.",
             inputs=[
                 io.Image.Input("avoid", tooltip="Pictures that show what you do not want."),
@@ -28,20 +26,10 @@ class NegativePrompt(io.ComfyNode):
                 io.Image.Input("keep", optional=True, tooltip="Pictures that the negative prompt must not describe."),
                 *sockets.model_inputs(),
             ],
-            outputs=[*sockets.outputs(), sockets.curve_output()],
-            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
-            is_output_node=True,
+            outputs=[*sockets.prompt_outputs(), sockets.curve_output()],
         )
 
     @classmethod
-    def execute(
-        cls, avoid, prompt_length, steps, seed, candidates, keep=None,
-        clip=None, clip_vision=None, clip_vision_2=None, encoder=None, settings=None, projection_file=None,
-    ) -> io.NodeOutput:  # fmt: skip
-        search = merged(settings, prompt_length, steps, seed, candidates)
-        with differentiable():
-            model = picture_encoder(clip, (clip_vision, clip_vision_2), encoder, projection_file, cls.hidden)
-            kept = None if keep is None else model.encode_images(list(keep))
-            on_step = report(search, cls.hidden)
-            found = tasks.negative(model, model.encode_images(list(avoid)), search, kept, on_step)
+    def execute(cls, avoid, keep=None, clip=None, **search) -> io.NodeOutput:
+        found, _ = search_pictures(tasks.negative, avoid, keep, clip, cls.hidden, **search)
         return results.output(found, clip, results.curve(found))

@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from ..pez_core import tasks
 from .comfy import results, sockets
 from .comfy.encoders import text_encoder
-from .comfy.progress import differentiable
+from .comfy.gradients import differentiable
 
 MOST_PROMPTS = 8
 
@@ -23,11 +23,10 @@ class PromptConcat(io.ComfyNode):
             )
             for number in range(1, MOST_PROMPTS + 1)
         ]
-        return io.Schema(
+        return sockets.result_schema(
             node_id="PEZPromptConcat",
             display_name="Prompt Concat (PEZ)",
-            category=sockets.CATEGORY,
-            **sockets.searched_as("join prompts", "combine prompts"),
+            aliases=["join prompts", "combine prompts"],
             description="Joins 2 to 8 prompts; similarity is the mean one of the whole to each part.",
             inputs=[
                 *prompts[:2],
@@ -36,9 +35,7 @@ class PromptConcat(io.ComfyNode):
                 sockets.clip_input(),
                 sockets.encoder_input(),
             ],
-            outputs=sockets.outputs(),
-            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
-            is_output_node=True,
+            outputs=sockets.prompt_outputs(),
         )
 
     @classmethod

@@ -9,7 +9,8 @@ from ..pez_core.conditioning import MODES, POOLED
 from ..pez_core.tower import MAX_PROMPT_TOKENS
 from .comfy import results, sockets
 from .comfy.encoders import text_encoder
-from .comfy.progress import differentiable, merged, report
+from .comfy.gradients import differentiable
+from .comfy.progress import on_search_step
 
 
 class PromptDistill(io.ComfyNode):
@@ -17,35 +18,24 @@ class PromptDistill(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return sockets.result_schema(
             node_id="PEZPromptDistill",
             display_name="Prompt Distill (PEZ)",
-            category=sockets.CATEGORY,
-            **sockets.searched_as("shorten prompt", "compress prompt"),
+            aliases=["shorten prompt", "compress prompt"],
             description="Shortens a long prompt to fewer tokens that mean the same to the text encoder.",
             inputs=[
                 io.String.Input("text", multiline=True, dynamic_prompts=True, tooltip="The prompt to shorten."),
                 io.Float.Input(
-                    "ratio",
-                    default=tasks.RATIO,
-                    min=0.05,
-                    max=0.95,
-                    step=0.05,
+                    "ratio", default=tasks.RATIO, min=0.05, max=0.95, step=0.05,
                     tooltip="Share of the prompt's tokens to keep, when target_length is 0.",
                 ),
                 io.Int.Input(
-                    "target_length",
-                    default=0,
-                    min=0,
-                    max=MAX_PROMPT_TOKENS,
+                    "target_length", default=0, min=0, max=MAX_PROMPT_TOKENS,
                     tooltip="How many tokens to keep; 0 takes the ratio instead.",
                 ),
                 *sockets.search_inputs(),
                 io.Combo.Input(
-                    "mode",
-                    options=list(MODES),
-                    default=POOLED,
-                    optional=True,
+                    "mode", options=list(MODES), default=POOLED, optional=True,
                     tooltip="What is to stay the same: the pooled feature, or the token states that samplers see.",
                 ),
                 sockets.clip_input(),
@@ -53,21 +43,19 @@ class PromptDistill(io.ComfyNode):
                 sockets.settings_input(),
             ],
             outputs=[
-                *sockets.outputs(),
+                *sockets.prompt_outputs(),
                 io.Int.Output("tokens", display_name="tokens", tooltip="How many tokens the shorter prompt has."),
                 sockets.curve_output(),
             ],
-            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
-            is_output_node=True,
-        )
+        )  # fmt: skip
 
     @classmethod
     def execute(
         cls, text, ratio, target_length, steps, seed, candidates, mode=POOLED, clip=None, encoder=None, settings=None
     ) -> io.NodeOutput:
-        search = merged(settings, target_length or 1, steps, seed, candidates)
+        search = sockets.merged(settings, target_length or 1, steps, seed, candidates)
         with differentiable():
             model = text_encoder(clip, encoder, cls.hidden, mode)
             share = None if target_length else ratio
-            found = tasks.distill(model, text, search, share, on_step=report(search, cls.hidden))
+            found = tasks.distill(model, text, search, share, on_step=on_search_step(search, cls.hidden))
         return results.output(found, clip, len(found.tokens), results.curve(found))

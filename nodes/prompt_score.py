@@ -8,7 +8,7 @@ from ..pez_core import PezError
 from ..pez_core.score_table import score_table
 from .comfy import results, sockets
 from .comfy.encoders import picture_encoder
-from .comfy.progress import differentiable
+from .comfy.gradients import differentiable
 
 
 class PromptScore(io.ComfyNode):
@@ -16,18 +16,16 @@ class PromptScore(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return sockets.result_schema(
             node_id="PEZPromptScore",
             display_name="Prompt Score (PEZ)",
-            category=sockets.CATEGORY,
-            **sockets.searched_as("clip score", "text image similarity", "token contribution"),
+            aliases=["clip score", "text image similarity", "token contribution"],
             description="Similarity of a text to pictures, and what each of its tokens adds to it.",
             inputs=[
                 io.String.Input("text", multiline=True, tooltip="The prompt to score, written or learned."),
                 io.Image.Input("image", tooltip="The pictures to score it against."),
                 sockets.clip_input(),
-                sockets.clip_vision_input(),
-                sockets.second_clip_vision_input(),
+                *sockets.clip_vision_inputs(),
                 sockets.PezEncoder.Input(
                     "encoder",
                     optional=True,
@@ -43,8 +41,6 @@ class PromptScore(io.ComfyNode):
                     "table", display_name="table", tooltip="Similarity to each picture, and what each token adds."
                 ),
             ],
-            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
-            is_output_node=True,
         )
 
     @classmethod

@@ -5,7 +5,6 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..pez_core import SearchSettings
-from ..pez_core.vocabulary import TOKEN_FILTERS
 from .comfy import sockets
 
 
@@ -15,10 +14,9 @@ class SearchSettingsNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         default = SearchSettings()
-        return io.Schema(
+        return sockets.schema(
             node_id="PEZSearchSettings",
             display_name="PEZ Search Settings",
-            category=sockets.CATEGORY,
             description="Finer settings for the PEZ nodes: learning rate, which words may be used, fixed text, time.",
             inputs=[
                 io.Float.Input(
@@ -29,20 +27,11 @@ class SearchSettingsNode(io.ComfyNode):
                     "weight_decay", default=default.weight_decay, min=0.0, max=1.0, step=0.01, round=0.0001,
                     tooltip="How strongly each step pulls the continuous prompt to zero.",
                 ),
-                io.Combo.Input(
-                    "token_filter", options=list(TOKEN_FILTERS), default=default.token_filter,
-                    tooltip="Which tokens may be used: plain English words, anything printable, or all of them.",
-                ),
-                io.String.Input(
-                    "blocklist", default="", multiline=True,
-                    tooltip="Words or phrases never to use, one to a line or separated by commas.",
-                ),
+                sockets.token_filter_input(default.token_filter),
+                sockets.blocklist_input(),
                 io.String.Input("prefix", default="", tooltip="Fixed text before the learned words."),
                 io.String.Input("suffix", default="", tooltip="Fixed text after the learned words."),
-                io.Float.Input(
-                    "time_budget", default=0.0, min=0.0, max=86400.0, step=1.0,
-                    tooltip="Seconds after which the search stops with its best prompt; 0 for no limit.",
-                ),
+                sockets.time_budget_input(),
                 io.Float.Input(
                     "refinement", default=default.refinement, optional=True, min=0.0, max=100.0, step=0.05, round=0.001,
                     tooltip="After the steps, single words of the best prompt are swapped: rounds for each step.",

@@ -1,13 +1,16 @@
-"""Inputs and outputs that several nodes share, so that a socket reads the same wherever it appears."""
+"""Schemas, inputs and outputs that several nodes share, so that a socket reads the same wherever it appears."""
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
 
 from comfy_api.latest import io
 
 from ...pez_core import SearchSettings
 from ...pez_core.tower import MAX_PROMPT_TOKENS
+from ...pez_core.vocabulary import TOKEN_FILTERS
 from .text_projection import projection_choices
 
 CATEGORY = "PEZ"
@@ -16,47 +19,79 @@ PezSettings = io.Custom("PEZ_SETTINGS")
 PezLanguageModel = io.Custom("PEZ_LANGUAGE_MODEL")
 
 
-def searched_as(*names: str) -> dict[str, list[str]]:
-    """Other names by which the editor's search finds a node, where ComfyUI's schema has a place for them."""
-    known = "search_aliases" in {field.name for field in fields(io.Schema)}
-    return {"search_aliases": list(names)} if known else {}
+def schema(aliases: Sequence[str] = (), **parts: Any) -> io.Schema:
+    """A schema in the pack's category.
+
+    `aliases` are other names by which the editor's search finds the node, where ComfyUI's schema has a place for them.
+    """
+    if aliases and "search_aliases" in {field.name for field in fields(io.Schema)}:
+        parts["search_aliases"] = list(aliases)
+    return io.Schema(category=CATEGORY, **parts)
+
+
+def result_schema(aliases: Sequence[str], **parts: Any) -> io.Schema:
+    """The schema of a node that shows what `results` gives, and may ask which files its CLIP came from."""
+    return schema(aliases, hidden=[io.Hidden.prompt, io.Hidden.unique_id], is_output_node=True, **parts)
 
 
 def length_input() -> io.Int.Input:
     return io.Int.Input(
-        "prompt_length",
-        default=SearchSettings.tokens,
-        min=1,
-        max=MAX_PROMPT_TOKENS,
+        "prompt_length", default=SearchSettings.tokens, min=1, max=MAX_PROMPT_TOKENS,
         tooltip="How many tokens the learned prompt may have. Short ones are easier to read and to reuse.",
-    )
+    )  # fmt: skip
 
 
 def search_inputs() -> list[io.Input]:
     return [
         io.Int.Input(
-            "steps",
-            default=SearchSettings.steps,
-            min=1,
-            max=100_000,
+            "steps", default=SearchSettings.steps, min=1, max=100_000,
             tooltip="Optimisation steps. More find better words and take longer; the paper uses 3000.",
         ),
         io.Int.Input(
-            "seed",
-            default=SearchSettings.seed,
-            min=0,
-            max=0xFFFFFFFFFFFFFFFF,
-            control_after_generate=True,
+            "seed", default=SearchSettings.seed, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
             tooltip="Where the search starts. The same seed gives the same prompt on the same device.",
         ),
-        io.Int.Input(
-            "candidates",
-            default=SearchSettings.candidates,
-            min=1,
-            max=64,
-            tooltip="Searches that run side by side; the best one wins. More take more memory.",
-        ),
-    ]
+        candidates_input(SearchSettings.candidates),
+    ]  # fmt: skip
+
+
+def merged(settings: SearchSettings | None, tokens: int, steps: int, seed: int, candidates: int) -> SearchSettings:
+    """The node's own inputs over the connected PEZ_SETTINGS."""
+    return replace(settings or SearchSettings(), tokens=tokens, steps=steps, seed=seed, candidates=candidates)
+
+
+def candidates_input(default: int, optional: bool = False) -> io.Int.Input:
+    return io.Int.Input(
+        "candidates", default=default, optional=optional, min=1, max=64,
+        tooltip="Searches that run side by side; the best one wins. More take more memory.",
+    )  # fmt: skip
+
+
+def token_filter_input(default: str, optional: bool = False) -> io.Combo.Input:
+    return io.Combo.Input(
+        "token_filter", options=list(TOKEN_FILTERS), default=default, optional=optional,
+        tooltip="Which tokens may be used: plain English words, anything printable, or all of them.",
+    )  # fmt: skip
+
+
+def blocklist_input(optional: bool = False) -> io.String.Input:
+    return io.String.Input(
+        "blocklist", default="", multiline=True, optional=optional,
+        tooltip="Words or phrases never to use, one to a line or separated by commas.",
+    )  # fmt: skip
+
+
+def phrases(blocklist: str) -> tuple[str, ...]:
+    """What a blocklist holds: phrases, one to a line or separated by commas."""
+    parts = (part.strip() for line in blocklist.splitlines() for part in line.split(","))
+    return tuple(part for part in parts if part)
+
+
+def time_budget_input(optional: bool = False) -> io.Float.Input:
+    return io.Float.Input(
+        "time_budget", default=0.0, optional=optional, min=0.0, max=86400.0, step=1.0,
+        tooltip="Seconds after which the search stops with its best prompt; 0 for no limit.",
+    )  # fmt: skip
 
 
 def avoid_input() -> io.Input:
@@ -65,34 +100,30 @@ def avoid_input() -> io.Input:
 
 def clip_input() -> io.Clip.Input:
     return io.Clip.Input(
-        "clip",
-        optional=True,
+        "clip", optional=True,
         tooltip="The CLIP of your model. The prompt is learned on its weights and encoded by it.",
-    )
+    )  # fmt: skip
 
 
-def clip_vision_input() -> io.ClipVision.Input:
-    return io.ClipVision.Input(
-        "clip_vision",
-        optional=True,
-        tooltip="The vision model of the same CLIP: ViT-L for SD1.5, ViT-H for SD2, ViT-L or ViT-bigG for SDXL.",
-    )
-
-
-def second_clip_vision_input() -> io.ClipVision.Input:
-    return io.ClipVision.Input(
-        "clip_vision_2",
-        optional=True,
-        tooltip="For SDXL: the other vision model, so that ViT-L and ViT-bigG together match both of its text towers.",
-    )
+def clip_vision_inputs() -> list[io.Input]:
+    return [
+        io.ClipVision.Input(
+            "clip_vision", optional=True,
+            tooltip="The vision model of the same CLIP: ViT-L for SD1.5, ViT-H for SD2, ViT-L or ViT-bigG for SDXL.",
+        ),
+        io.ClipVision.Input(
+            "clip_vision_2", optional=True,
+            tooltip="For SDXL: the other vision model, so that ViT-L and ViT-bigG together match both of its text "
+            "towers.",
+        ),
+    ]  # fmt: skip
 
 
 def encoder_input() -> io.Input:
     return PezEncoder.Input(
-        "encoder",
-        optional=True,
+        "encoder", optional=True,
         tooltip="An encoder from Load PEZ Encoder to learn on instead; the CLIP then only encodes the result.",
-    )
+    )  # fmt: skip
 
 
 def settings_input() -> io.Input:
@@ -101,26 +132,17 @@ def settings_input() -> io.Input:
 
 def projection_input() -> io.Combo.Input:
     return io.Combo.Input(
-        "projection_file",
-        options=projection_choices(),
-        optional=True,
+        "projection_file", options=projection_choices(), optional=True,
         tooltip="A full CLIP file to take text_projection from, which SD1.5 checkpoints lack. Nothing else is read.",
-    )
+    )  # fmt: skip
 
 
 def model_inputs() -> list[io.Input]:
     """What pictures and text are read by, and how the search goes."""
-    return [
-        clip_input(),
-        clip_vision_input(),
-        second_clip_vision_input(),
-        encoder_input(),
-        settings_input(),
-        projection_input(),
-    ]
+    return [clip_input(), *clip_vision_inputs(), encoder_input(), settings_input(), projection_input()]
 
 
-def outputs() -> list[io.Output]:
+def prompt_outputs() -> list[io.Output]:
     return [
         io.String.Output("prompt", display_name="prompt", tooltip="The learned text."),
         io.Conditioning.Output("conditioning", display_name="conditioning", tooltip="The text encoded by the clip."),
@@ -132,9 +154,3 @@ def outputs() -> list[io.Output]:
 
 def curve_output() -> io.Output:
     return io.Image.Output("curve", display_name="curve", tooltip="A plot of the best similarity after each step.")
-
-
-def phrases(text: str) -> tuple[str, ...]:
-    """What a blocklist holds: phrases, one to a line or separated by commas."""
-    parts = (part.strip() for line in text.splitlines() for part in line.split(","))
-    return tuple(part for part in parts if part)
