@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 from model_files import write_clip_l, write_sd15, write_small_projection, write_vit_h, write_vit_l
-from server import REPOSITORY, Server, comfyui_path
 from tiny_language import make_examples
+
+from tools.server import REPOSITORY, Server, comfyui_path
 
 HERE = Path(__file__).parent
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from server import error_of
+
+from tools.server import error_of
 
 PICTURE = {"class_type": "LoadImage", "inputs": {"image": "example.png"}}
 SEARCH = {"steps": 6, "seed": 1, "candidates": 2}

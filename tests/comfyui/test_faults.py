@@ -11,7 +11,8 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from server import error_of
+
+from tools.server import error_of
 
 STEPS, CANCELS, SEEDS = 12, 50, 5
 EMBEDDED = {"class_type": "PEZLoadEncoder", "inputs": {"model": "embedded", "pretrained": ""}}

@@ -6,7 +6,8 @@ import time
 from typing import Any
 
 import pytest
-from server import error_of
+
+from tools.server import error_of
 
 SEARCH = {"steps": 4, "seed": 1, "candidates": 2}
 CLIP = {"class_type": "CLIPLoader", "inputs": {"clip_name": "clip_l.safetensors", "type": "stable_diffusion"}}
@@ -58,14 +59,9 @@ def failure(server, graph: dict[str, Any]) -> str:
     return str(error.value)
 
 
-def test_the_nodes_are_there_with_a_tooltip_on_every_input(server):
+def test_every_node_has_tooltips_and_the_outputs_of_its_kind(server):
     nodes = server.get("/object_info")
     ours = {name: info for name, info in nodes.items() if name.startswith("PEZ")}
-    assert set(ours) == {
-        "PEZImageToHardPrompt", "PEZPromptDistill", "PEZPromptConcat",
-        "PEZStyleExtract", "PEZLoadEncoder", "PEZSearchSettings", "PEZLoadLanguageModel", "PEZClassificationPrompt",
-        "PEZNegativePrompt", "PEZPromptScore",
-    }  # fmt: skip
     for info in ours.values():
         assert info["category"] == "PEZ"
         inputs = {**info["input"].get("required", {}), **info["input"].get("optional", {})}

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import requests
-from editor import CHROMIUM, editor, open_workflow
-from server import REPOSITORY
+
+from tools.editor import CHROMIUM, editor, open_workflow
+from tools.server import REPOSITORY
 
 WORKFLOWS = sorted((REPOSITORY / "workflows").glob("*.json"))
 WITHOUT_DOWNLOADS = [path for path in WORKFLOWS if path.stem.startswith("no_downloads")]
-OWN_NODES = {
-    "PEZImageToHardPrompt", "PEZPromptDistill", "PEZPromptConcat", "PEZStyleExtract", "PEZNegativePrompt",
-    "PEZPromptScore", "PEZLoadEncoder", "PEZSearchSettings", "PEZLoadLanguageModel", "PEZClassificationPrompt",
-}  # fmt: skip
 LARGEST_THUMBNAIL = 60_000
 GROWTH = 170
 TITLE_BAR = 30
@@ -63,8 +61,17 @@ def page(server):
         yield opened
 
 
-def test_there_is_a_workflow_for_every_task():
-    assert {node["type"] for path in WORKFLOWS for node in read(path)["nodes"]} >= OWN_NODES
+def test_there_is_a_workflow_for_every_node(server):
+    used = {node["type"] for path in WORKFLOWS for node in read(path)["nodes"]}
+    assert {name for name in used if name.startswith("PEZ")} == {
+        name for name in server.get("/object_info") if name.startswith("PEZ")
+    }
+
+
+def test_the_readme_has_a_row_for_each():
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    rows = readme.partition("### Workflows\n")[2].partition("\n#")[0]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE)) == [path.stem for path in WORKFLOWS]
 
 
 def test_comfyui_serves_them_as_templates(server):

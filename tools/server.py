@@ -12,7 +12,7 @@ from typing import Any
 
 import requests
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[1]
 
 
 def comfyui_path() -> Path | None:

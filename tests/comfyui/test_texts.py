@@ -1,0 +1,97 @@
+"""What tools.texts writes from the schemas; no ComfyUI is needed for it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tools.texts import english, escaped, files, unescaped
+
+PAGE = (
+    "# Node\n\n<!-- inputs -->\n{inputs}<!-- end -->\n\nBetween.\n\n<!-- outputs -->\n{outputs}<!-- end -->\n\nTips.\n"
+)
+SCHEMA = SimpleNamespace(
+    node_id="PEZNode",
+    display_name="Node (PEZ)",
+    description="Does it.",
+    inputs=[SimpleNamespace(id="text", tooltip="A text, or a|b."), SimpleNamespace(id="steps", tooltip="How many.")],
+    outputs=[SimpleNamespace(display_name="prompt", tooltip="The text.")],
+)
+CHINESE = {
+    "inputs": {"text": {"name": "文本", "tooltip": "文本 {'|'} 。"}, "steps": {"name": "steps", "tooltip": "步数。"}},
+    "outputs": {"0": {"name": "提示词", "tooltip": "结果。"}},
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "web/docs/PEZNode").mkdir(parents=True)
+    for language in ("en", "zh"):
+        (tmp_path / "locales" / language).mkdir(parents=True)
+    for page in ("PEZNode.md", "PEZNode/zh.md"):
+        (tmp_path / "web/docs" / page).write_text(PAGE.format(inputs="| old |\n", outputs=""), encoding="utf-8")
+    write_chinese(tmp_path, CHINESE)
+    return tmp_path
+
+
+def write_chinese(root: Path, texts: dict) -> None:
+    (root / "locales/zh/nodeDefs.json").write_text(json.dumps({"PEZNode": texts}), encoding="utf-8")
+
+
+def test_the_english_locale_says_what_the_schema_says(root):
+    written = files(root, english([SCHEMA]))[root / "locales/en/nodeDefs.json"]
+    assert json.loads(written) == {
+        "PEZNode": {
+            "display_name": "Node (PEZ)",
+            "description": "Does it.",
+            "inputs": {
+                "text": {"name": "text", "tooltip": "A text, or a{'|'}b."},
+                "steps": {"name": "steps", "tooltip": "How many."},
+            },
+            "outputs": {"0": {"name": "prompt", "tooltip": "The text."}},
+        }
+    }
+
+
+def test_tables_are_replaced_and_the_prose_around_them_stays(root):
+    written = files(root, english([SCHEMA]))
+    assert written[root / "web/docs/PEZNode.md"] == PAGE.format(
+        inputs="| Input | Meaning |\n|---|---|\n| `text` | A text, or a\\|b. |\n| `steps` | How many. |\n",
+        outputs="| Output | Meaning |\n|---|---|\n| `prompt` | The text. |\n",
+    )
+    assert written[root / "web/docs/PEZNode/zh.md"] == PAGE.format(
+        inputs="| 输入 | 说明 |\n|---|---|\n| `text` 文本 | 文本 \\| 。 |\n| `steps` | 步数。 |\n",
+        outputs="| 输出 | 说明 |\n|---|---|\n| `prompt` 提示词 | 结果。 |\n",
+    )
+
+
+def test_writing_again_changes_nothing(root):
+    written = files(root, english([SCHEMA]))
+    for path, text in written.items():
+        path.write_text(text, encoding="utf-8")
+    assert files(root, english([SCHEMA])) == written
+
+
+def test_prose_between_the_markers_is_not_overwritten(root):
+    page = root / "web/docs/PEZNode.md"
+    page.write_text(PAGE.format(inputs="| old |\n", outputs="Prose.\n"), encoding="utf-8")
+    with pytest.raises(SystemExit, match=r"PEZNode.md needs one <!-- outputs --> with <!-- end --> after it"):
+        files(root, english([SCHEMA]))
+
+
+def test_a_missing_page_or_translation_is_named(root):
+    write_chinese(root, CHINESE | {"inputs": {"text": CHINESE["inputs"]["text"]}})
+    with pytest.raises(SystemExit, match=r"lacks inputs of PEZNode: steps; translate them"):
+        files(root, english([SCHEMA]))
+    (root / "web/docs/PEZNode/zh.md").unlink()
+    with pytest.raises(SystemExit, match=r"zh.md is missing; write the help page"):
+        files(root, english([SCHEMA]))
+
+
+def test_escaping_can_be_undone():
+    text = "{prompt} or a|b, $5 @ 3"
+    assert escaped("a|b{c") == "a{'|'}b{'{'}c"
+    assert unescaped(escaped(text)) == text
