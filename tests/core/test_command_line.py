@@ -55,7 +55,7 @@ def test_pictures_that_the_words_must_not_fit_change_them(capsys, picture_files,
     ("arguments", "message"),
     [
         (["invert", "gone.png"], "picture 'gone.png' does not exist"),
-        (["invert", "{picture}", "--tokens", "0"], "prompt length is 0"),
+        (["invert", "{picture}", "--tokens", "0"], "tokens is 0; choose 1 or more"),
         (
             ["invert", "{picture}", "--tokens", "76"],
             "prefix, prompt length and suffix take 76 tokens together; shorten them to 75 or fewer",
