@@ -108,9 +108,10 @@ class Small(Bend):
     """A judge that has room for so many candidates."""
 
     def __init__(self, room=10):
-        self.room = room
+        self.room, self.steps = room, 0
 
     def with_gradient(self, ids, generator=None):
+        self.steps += 1
         if len(ids) > self.room:
             raise torch.OutOfMemoryError("out of memory")
         return super().with_gradient(ids, generator)
@@ -133,11 +134,12 @@ def test_half_of_the_candidates_go_on_as_if_the_others_had_never_been(steps_befo
 
 def test_a_queued_descent_goes_on_with_half_of_the_candidates_too():
     descent, alone = bent(4), bent(4)
-    descent = Descent(Small(2), descent._projection, descent.iterate, torch.Generator().manual_seed(0), queued=True)
+    judge = Small(2)
+    descent = Descent(judge, descent._projection, descent.iterate, torch.Generator().manual_seed(0), queued=True)
     for _ in range(5):
         offer, expected = descent.step(), alone.step()
         assert torch.equal(offer.ids, expected.ids[:2])
-    assert descent.candidates == 2
+    assert descent.candidates == 2 and judge.steps > 6, "steps are taken ahead of what is read"
 
 
 def test_candidates_that_do_not_fit_one_by_one_are_a_clear_error():

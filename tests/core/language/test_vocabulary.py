@@ -80,3 +80,34 @@ def test_a_text_of_several_bytes_is_that_text_and_not_its_bytes():
 def test_ids_without_an_embedding_are_left_out(sentencepiece):
     assert len(LanguageVocabulary(sentencepiece, 5).texts) == 5
     assert len(LanguageVocabulary(sentencepiece, 5000).texts) == len(PIECES)
+
+
+def test_plain_pieces_are_read_without_the_tokenizer_which_takes_seconds(sentencepiece, model, monkeypatch):
+    """Whichever sign a tokenizer has for a space."""
+    for tokenizer in (sentencepiece, model.vocabulary._tokenizer):
+        plain = LanguageVocabulary(tokenizer, len(tokenizer))
+        odd = [
+            token for token, text in enumerate(plain.texts) if (text is not None and not text.isascii()) or text == ""
+        ]
+        asked, decode = [], type(tokenizer).decode
+
+        def counted(self, ids, *options, asked=asked, decode=decode, **named):
+            asked.extend(ids)
+            return decode(self, ids, *options, **named)
+
+        monkeypatch.setattr(type(tokenizer), "decode", counted)
+        assert LanguageVocabulary(tokenizer, len(tokenizer)).texts == plain.texts
+        assert set(asked) <= set(odd)
+        monkeypatch.undo()
+
+
+def test_spaces_before_punctuation_stay_whatever_the_tokenizer_is_set_to(model_folder):
+    """transformers 5 cleans them up for such a tokenizer only where that is asked for by this long name."""
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_file=str(model_folder / "tokenizer.json"),
+        clean_up_tokenization_spaces=True,
+        clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output=True,
+    )
+    ids = tokenizer("it was . so", add_special_tokens=False).input_ids
+    assert tokenizer.decode(ids) == "it was. so", "it would clean up"
+    assert LanguageVocabulary(tokenizer, len(tokenizer)).decode(ids) == "it was . so"
