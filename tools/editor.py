@@ -25,6 +25,12 @@ OPEN = """async (workflow) => {
     };
 }"""
 
+FINISHED = """(count) => {
+    const shown = window.app.graph._nodes.filter((node) => node.pezResult);
+    const running = [...document.querySelectorAll('.pez-figures')].some((figures) => /step/.test(figures.innerText));
+    return shown.length >= count && !running;
+}"""
+
 
 @contextmanager
 def editor(url: str) -> Iterator[tuple[Page, list[str]]]:
@@ -47,3 +53,16 @@ def open_workflow(page: Page, workflow: dict[str, Any]) -> dict[str, Any]:
     """Load a workflow: missing and faulty nodes, alerts and dialogs, and the workflow as the editor would save it."""
     opened: dict[str, Any] = page.evaluate(OPEN, workflow)
     return opened
+
+
+def queue(page: Page) -> str:
+    """Queue the open workflow; its id."""
+    with page.expect_response("**/prompt") as answer:
+        page.evaluate("window.app.queuePrompt(0)")
+    identity: str = answer.value.json()["prompt_id"]
+    return identity
+
+
+def wait_for_results(page: Page, record: dict[str, Any]) -> None:
+    """Wait until every node that has a result in the server's record of a run shows it."""
+    page.wait_for_function(FINISHED, arg=sum("pez" in output for output in record["outputs"].values()))

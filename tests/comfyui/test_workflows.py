@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tools.editor import CHROMIUM, editor, open_workflow
+from tools.editor import CHROMIUM, editor, open_workflow, queue, wait_for_results
 from tools.server import REPOSITORY
 
 WORKFLOWS = sorted((REPOSITORY / "workflows").glob("*.json"))
@@ -47,9 +47,7 @@ def area(node: dict) -> tuple[float, float, float, float]:
 def run_in_editor(page, steps: int) -> str:
     """Queue the open workflow with so many steps in every search; its id."""
     page.evaluate(SET_STEPS, steps)
-    with page.expect_response("**/prompt") as answer:
-        page.evaluate("window.app.queuePrompt(0)")
-    return answer.value.json()["prompt_id"]
+    return queue(page)
 
 
 @pytest.fixture(scope="module")
@@ -115,10 +113,7 @@ def test_one_without_downloads_shows_its_prompts_on_the_nodes(page, server, path
     errors.clear()
     record = server.finish(run_in_editor(editor_page, 15))
     found = {int(node): output["pez"][0]["text"] for node, output in record["outputs"].items() if "pez" in output}
-    editor_page.wait_for_function(f"Object.keys({SHOWN}).length >= {len(found)}")
-    editor_page.wait_for_function(
-        "![...document.querySelectorAll('.pez-figures')].some((e) => /step/.test(e.innerText))"
-    )
+    wait_for_results(editor_page, record)
     assert dict(editor_page.evaluate(SHOWN)) == found
     assert all(len(text.split()) >= 2 for text in found.values())
     assert errors == []
