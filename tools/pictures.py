@@ -20,10 +20,11 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Page
 
+from benchmarks import sheets
 from tools.editor import editor, open_workflow, queue, wait_for_results
 from tools.server import REPOSITORY, Server, comfyui_path
 
-PICTURES = REPOSITORY / "tests" / "data"
+DATA = REPOSITORY / "tests" / "data"
 TEXT = "a red rescue helmet with a white cross, shiny, on a pink background"
 SOURCES = {"IMAGE": "LoadImage", "PEZ_ENCODER": "PEZLoadEncoder", "STRING": "PrimitiveString"}
 EMPTY = {"nodes": [], "links": [], "version": 0.4}
@@ -79,9 +80,9 @@ def furnished(base: Path) -> Path:
     for name in ("custom_nodes", "input", "models/LLM/gpt2"):
         (base / name).mkdir(parents=True)
     (base / "custom_nodes" / "ComfyUI-PEZ").symlink_to(REPOSITORY)
-    shutil.copy(PICTURES / "contents" / "00.png", base / "input" / "example.png")
-    for number in range(4):
-        shutil.copy(PICTURES / "style-stencil" / f"{number:02}.png", base / "input" / f"style-{number + 1}.png")
+    shutil.copy(DATA / "picture.png", base / "input" / "example.png")
+    for number, picture in enumerate(sheets.cut(DATA / "style-stencil.png", 4), 1):
+        picture.save(base / "input" / f"style-{number}.png")
     for name in ("input/reviews.tsv", "models/LLM/gpt2/config.json", "models/LLM/gpt2/model.safetensors"):
         (base / name).touch()
     return base
@@ -154,7 +155,7 @@ def screenshot(page: Page, kept: list[int], margin: int) -> Image.Image:
 
 def save(picture: Image.Image, path: Path) -> None:
     if path.suffix == ".png":  # 256 colours are enough for the editor, if those of the sockets are among them
-        picture = picture.quantize(256, Image.Quantize.MAXCOVERAGE)
+        picture = picture.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2)
     picture.save(path, optimize=True, quality=85)
     print(f"{path.relative_to(REPOSITORY)}: {path.stat().st_size:,} bytes")
 
