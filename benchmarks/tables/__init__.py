@@ -19,7 +19,7 @@ from benchmarks.tables import classify, quality, speed, studies
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "results.md")
-BLOCK = re.compile(r"(<!-- figures: ([^>]*?) -->\n).*?(\n<!-- end of figures -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- figures: ([^>]*?) -->)\n.*?(<!-- end of figures -->)", re.DOTALL)
 
 
 def _of(name: str, write: Callable[[dict[str, Any]], str]) -> Callable[[], str]:
@@ -51,6 +51,6 @@ def rewritten(text: str, only: str = "") -> str:
 
     def block(match: re.Match[str]) -> str:
         before, name, after = match.groups()
-        return before + BLOCKS[name]() + after if name.startswith(only) else match.group()
+        return f"{before}\n{BLOCKS[name]()}\n{after}" if name.startswith(only) else match.group()
 
     return BLOCK.sub(block, text)
