@@ -74,11 +74,14 @@ class Descent:
             return None
 
     def _halve(self) -> None:
-        if self.candidates == 1:
+        count = self.candidates
+        if count == 1:
             raise PezError(
                 "candidates is 1 and the device is out of memory; shorten prompt_length or free some memory."
             )
         free_unused()
         self.iterate = self.iterate.halved()
         self._advance = self._accelerated()
-        logging.getLogger(__name__).warning("PEZ: not enough memory for all candidates; %d go on.", self.candidates)
+        logging.getLogger(__name__).warning(
+            "PEZ: not enough memory for %d candidates; %d go on.", count, self.candidates
+        )

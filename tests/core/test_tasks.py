@@ -9,6 +9,7 @@ import torch
 from safetensors import safe_open
 
 from pez_core import PezError, SearchSettings, concat, distill, invert, negative, score, style
+from pez_core.optimiser.projection import Projection
 from pez_core.search import search
 
 DATA = Path(__file__).parents[1] / "data"
@@ -141,3 +142,23 @@ def test_bad_input_gets_one_sentence(encoder, call, message):
     with pytest.raises(PezError, match=message) as error:
         call(encoder)
     assert "\n" not in str(error.value)
+
+
+def test_a_search_with_room_for_all_candidates_has_nothing_to_say(encoder, contents):
+    assert invert(encoder, contents.features[:1], QUICK).notes == ()
+
+
+def test_blocked_words_are_not_even_tried(encoder, contents, monkeypatch):
+    tried, project = set(), Projection.__call__
+
+    def watched(self, iterate):
+        ids = project(self, iterate)
+        tried.update(ids.flatten().tolist())
+        return ids
+
+    monkeypatch.setattr(Projection, "__call__", watched)
+    free = invert(encoder, contents.features[:1], QUICK)
+    assert set(free.tokens) <= tried
+    tried.clear()
+    invert(encoder, contents.features[:1], replace(QUICK, blocklist=tuple(free.text.split())))
+    assert tried and not tried & set(free.tokens)
