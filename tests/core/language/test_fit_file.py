@@ -140,3 +140,10 @@ def test_without_settings_it_is_learned_by_the_defaults(model, write):
     few = write("few.csv", 8, 5)
     found = fit_file(lambda: model, few, **COLUMNS, template=PATTERN, verbalizer=WORDS, on_step=lambda progress: True)
     assert found.settings == FitSettings() and found.steps == 1
+
+
+def test_a_run_that_goes_on_tells_its_steps_from_where_it_stopped(model, train, tmp_path):
+    told = []
+    learned_from(model, train, checkpoint=tmp_path / "run", on_step=lambda progress: progress.step == 4)
+    learned_from(model, train, checkpoint=tmp_path / "run", on_step=lambda progress: told.append(progress.step))
+    assert told == [5, 6]
