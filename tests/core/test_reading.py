@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from pez_core import Encoder, PezError, SearchSettings, distill, invert, tasks
 from pez_core.device import read_ahead
@@ -89,6 +91,24 @@ def test_steps_that_are_fast_enough_are_read_together(encoder, contents, monkeyp
     monkeypatch.setattr(read_ahead, "UNREAD_SECONDS", 1000.0)
     taken = unread_steps(encoder, contents, 0.0)
     assert taken == [1, MOST_UNREAD, MOST_UNREAD, MOST_UNREAD], "the last go on past the end, unseen"
+
+
+@pytest.mark.parametrize(("seconds", "together"), [(0.0, MOST_UNREAD), (0.008, 12), (0.03, 3), (0.06, 1), (0.5, 1)])
+def test_as_many_steps_go_unread_as_take_a_tenth_of_a_second(monkeypatch, seconds, together):
+    """By a clock that only a step moves on: one alone at first, then so many, and so many again."""
+    now, groups = [100.0], []
+
+    def step():
+        now[0] += seconds
+        groups[-1] += 1
+        return [torch.zeros(1)]
+
+    monkeypatch.setattr(read_ahead, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    steps = read_ahead.ReadAhead(step)
+    for _ in range(1 + 2 * together):
+        groups.append(0)
+        steps()
+    assert [count for count in groups if count] == [1, together, together]
 
 
 def test_when_steps_are_read_changes_nothing_that_is_found(encoder, contents):
