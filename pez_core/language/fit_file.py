@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..optimiser.run import OnStep
 from .classifier import Classifier
-from .data import Examples, few_shot, read_examples, train_and_validation
+from .data import few_shot, read_examples, train_and_validation
 from .fit import fit
 from .model import LanguageModel
 from .result import ClassificationResult
@@ -37,14 +37,13 @@ def fit_file(
     Raises PezError as `read_examples`, `train_and_validation` and `fit` do.
     """
     words, pattern = Verbalizer.parse(verbalizer), Template(template)
-    examples = read_examples(train, text, label, words.classes)
+    classes, seed = words.classes, settings.seed
+    learned = read_examples(train, text, label, classes)
     if validation is None:
-        learned, chosen = train_and_validation(examples, words.classes, per_class, settings.seed)
+        learned, chosen = train_and_validation(learned, classes, per_class, seed)
     else:
-        rest = read_examples(validation, text, label, words.classes)
-        learned, chosen = (_some(each, words.classes, per_class, settings.seed) for each in (examples, rest))
+        chosen = read_examples(validation, text, label, classes)
+        some = few_shot(learned, 1 if per_class is None else per_class, classes, seed)
+        if per_class is not None:
+            learned, chosen = some, few_shot(chosen, per_class, classes, seed)
     return fit(Classifier(load(), pattern, words), learned, chosen, settings, checkpoint, on_step)
-
-
-def _some(examples: Examples, classes: Sequence[str], per_class: int | None, seed: int) -> Examples:
-    return examples if per_class is None else few_shot(examples, per_class, classes, seed)

@@ -114,6 +114,10 @@ FAULTS = {
     "no such column": ({"text": ["sentence"]}, "'train.csv' has no column 'sentence'"),
     "no such label": ({"verbalizer": "bad=terrible,fine=great"}, "'train.csv' has the label 'good'"),
     "a class without examples": ({"verbalizer": f"{WORDS},odd=so"}, "data has 0 examples of class 'odd', not 2"),
+    "a class without examples beside a second file": (
+        {"verbalizer": f"{WORDS},odd=so", "validation": "validation.csv"},
+        "data has 0 examples of class 'odd', not 1",
+    ),
     "too few of each class": ({"per_class": 11}, "data has 20 examples of class 'bad', not 22"),
     "none of each class": ({"per_class": 0}, "examples per class are 0; choose 1 or more"),
     "no second file": ({"validation": "none.csv"}, "data file '.*none.csv' could not be read"),
