@@ -1,9 +1,10 @@
-"""Writes what the nodes' schemas already say: the English locale, and the tables in the help pages.
+"""Writes what the nodes' schemas already say: the locales, and the tables in the help pages.
 
     COMFYUI_PATH=ComfyUI python -m tools.texts [--check]
 
-A page in English is web/docs/NODE.md, in another language web/docs/NODE/LANGUAGE.md with its texts in
-locales/LANGUAGE/nodeDefs.json. The tables stand between <!-- inputs --> or <!-- outputs --> and <!-- end -->.
+A language other than English is a file tools/phrases/LANGUAGE.json, which gives each English text of the schemas in
+that language. A help page is web/docs/NODE.md in English and web/docs/NODE/LANGUAGE.md in a language of HEADINGS; its
+tables stand between <!-- inputs --> or <!-- outputs --> and <!-- end -->.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import asyncio
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from tools.pack import import_pack
 from tools.server import REPOSITORY
 
 Texts = dict[str, Any]
+Phrases = dict[str, str]
 HEADINGS = {
     "en": {"inputs": "Input | Meaning", "outputs": "Output | Meaning"},
     "zh": {"inputs": "输入 | 说明", "outputs": "输出 | 说明"},
@@ -36,6 +39,7 @@ def main() -> None:
     changed = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in changed:
         if not check:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(wanted[path], encoding="utf-8")
         print(f"{path.relative_to(REPOSITORY)} {'is not what the schemas say' if check else 'is written'}")
     if check and changed:
@@ -43,14 +47,14 @@ def main() -> None:
 
 
 def english(schemas: list[Any]) -> Texts:
-    """The English locale: display names, descriptions and tooltips, by node."""
+    """Display names, descriptions and tooltips, by node."""
     texts = {
         schema.node_id: {
             "display_name": schema.display_name,
-            "description": escaped(schema.description),
-            "inputs": {each.id: {"name": each.id, "tooltip": escaped(each.tooltip)} for each in schema.inputs},
+            "description": schema.description,
+            "inputs": {each.id: {"name": each.id, "tooltip": each.tooltip} for each in schema.inputs},
             "outputs": {
-                str(place): {"name": each.display_name, "tooltip": escaped(each.tooltip)}
+                str(place): {"name": each.display_name, "tooltip": each.tooltip}
                 for place, each in enumerate(schema.outputs)
             },
         }
@@ -59,42 +63,51 @@ def english(schemas: list[Any]) -> Texts:
     return dict(sorted(texts.items()))
 
 
-def escaped(text: str) -> str:
-    """Text in which the editor reads nothing as the syntax of its translations (vue-i18n's)."""
-    return re.sub(r"[{}@$|]", r"{'\g<0>'}", text)
-
-
-def unescaped(text: str) -> str:
-    return re.sub(r"\{'(.)'\}", r"\1", text)
-
-
 def files(root: Path, en: Texts) -> dict[Path, str]:
     """The files that are written from the English texts and their translations, with what belongs in them."""
-    written = {root / "locales/en/nodeDefs.json": json.dumps(en, indent=2, ensure_ascii=False) + "\n"}
+    phrases = {path.stem: path for path in sorted((root / "tools/phrases").glob("*.json"))}
+    translations = {"en": en} | {language: translated(en, path) for language, path in phrases.items()}
+    written = {root / f"locales/{language}/nodeDefs.json": locale(texts) for language, texts in translations.items()}
     for language, headings in HEADINGS.items():
-        locale = root / f"locales/{language}/nodeDefs.json"
-        translated = en if language == "en" else json.loads(locale.read_text(encoding="utf-8"))
         for node, texts in en.items():
             page = root / "web/docs" / (f"{node}.md" if language == "en" else f"{node}/{language}.md")
             if not page.exists():
                 sys.exit(f"{page} is missing; write the help page, with a pair of markers for each table.")
             text = page.read_text(encoding="utf-8")
             for part, heading in headings.items():
-                own = translated.get(node, {}).get(part, {})
-                if lacking := texts[part].keys() - own.keys():
-                    sys.exit(f"{locale} lacks {part} of {node}: {', '.join(sorted(lacking))}; translate them.")
-                text = with_table(text, part, table(heading, texts[part], own), page)
+                text = with_table(text, part, table(heading, texts[part], translations[language][node][part]), page)
             written[page] = text
     return written
 
 
-def table(heading: str, en: Texts, translated: Texts) -> str:
+def translated(en: Texts, path: Path) -> Texts:
+    """The English texts in the language of a file of phrases, which has each of them and no other."""
+    phrases: Phrases = json.loads(path.read_text(encoding="utf-8"))
+    wanted = set(_leaves(en))
+    if lacking := sorted(wanted - phrases.keys()):
+        sys.exit(f"{path} lacks {json.dumps(lacking, indent=1)}; translate them.")
+    if unused := sorted(phrases.keys() - wanted):
+        sys.exit(f"{path} holds {json.dumps(unused, indent=1)}, which no schema says any more; take them out.")
+    return _mapped(en, phrases.__getitem__)
+
+
+def locale(texts: Texts) -> str:
+    """The file that ComfyUI reads, in which its editor reads nothing as the syntax of its translations."""
+    return json.dumps(_mapped(texts, escaped), indent=2, ensure_ascii=False) + "\n"
+
+
+def escaped(text: str) -> str:
+    """Text without what vue-i18n, by which the editor translates, reads as syntax."""
+    return re.sub(r"[{}@$|]", r"{'\g<0>'}", text)
+
+
+def table(heading: str, en: Texts, own: Texts) -> str:
     """A Markdown table of inputs or outputs: the name on the node in English, its translation, and the tooltip."""
     rows = [f"| {heading} |", "|---|---|"]
-    for key, source in en.items():
-        name, own = source["name"], translated[key]
-        label = f"`{name}`" if own["name"] == name else f"`{name}` {unescaped(own['name'])}"
-        tooltip = unescaped(own["tooltip"]).replace("|", "\\|")
+    for key, texts in own.items():
+        name = en[key]["name"]
+        label = f"`{name}`" if texts["name"] == name else f"`{name}` {texts['name']}"
+        tooltip = texts["tooltip"].replace("|", "\\|")
         rows.append(f"| {label} | {tooltip} |")
     return "\n".join(rows)
 
@@ -106,6 +119,14 @@ def with_table(text: str, part: str, rows: str, page: Path) -> str:
     if count != 1:
         sys.exit(f"{page} needs one {begin.strip()} with {end} after it, and nothing but the table between them.")
     return replaced
+
+
+def _leaves(texts: Texts) -> list[str]:
+    return [leaf for value in texts.values() for leaf in (_leaves(value) if isinstance(value, dict) else [value])]
+
+
+def _mapped(texts: Texts, change: Callable[[str], str]) -> Texts:
+    return {key: _mapped(value, change) if isinstance(value, dict) else change(value) for key, value in texts.items()}
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import pytest
 import requests
 
 from tools.editor import CHROMIUM, editor
-from tools.texts import unescaped
 
 PAGES = ("{node}.md", "{node}/zh.md")
 LARGEST_PICTURE = 60_000
@@ -56,6 +55,11 @@ def shape(texts: dict) -> dict:
     return {key: shape(value) if isinstance(value, dict) else bool(value) for key, value in texts.items()}
 
 
+def unescaped(text: str) -> str:
+    """A locale's text as vue-i18n shows it."""
+    return re.sub(r"\{'(.)'\}", r"\1", text)
+
+
 def flat(texts: dict, prefix: str) -> dict[str, str]:
     """Nested texts by the key with dots under which the editor looks them up."""
     found: dict[str, str] = {}
@@ -78,9 +82,12 @@ def test_every_node_has_a_page_with_pictures(server, nodes, page):
             assert len(served.content) < LARGEST_PICTURE, picture
 
 
-def test_the_chinese_texts_cover_the_english_ones(nodes, locales):
-    assert shape(locales["zh"]) == shape(locales["en"])
+def test_the_texts_of_every_language_cover_the_english_ones(nodes, locales):
     assert locales["en"].keys() == set(nodes)
+    assert {language for language, texts in locales.items() if shape(texts) != shape(locales["en"])} == set()
+
+
+def test_chinese_names_are_chinese(locales):
     texts = flat(
         {node: {key: each[key] for key in ("display_name", "description")} for node, each in locales["zh"].items()},
         "zh",

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tools.texts import english, escaped, files, unescaped
+from tools.texts import english, escaped, files
 
 PAGE = (
     "# Node\n\n<!-- inputs -->\n{inputs}<!-- end -->\n\nBetween.\n\n<!-- outputs -->\n{outputs}<!-- end -->\n\nTips.\n"
@@ -21,16 +21,21 @@ SCHEMA = SimpleNamespace(
     outputs=[SimpleNamespace(display_name="prompt", tooltip="The text.")],
 )
 CHINESE = {
-    "inputs": {"text": {"name": "文本", "tooltip": "文本 {'|'} 。"}, "steps": {"name": "steps", "tooltip": "步数。"}},
-    "outputs": {"0": {"name": "提示词", "tooltip": "结果。"}},
+    "Node (PEZ)": "节点 (PEZ)",
+    "Does it.": "做这件事。",
+    "text": "文本",
+    "A text, or a|b.": "文本 | 。",
+    "steps": "steps",
+    "How many.": "步数。",
+    "prompt": "提示词",
+    "The text.": "结果。",
 }
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     (tmp_path / "web/docs/PEZNode").mkdir(parents=True)
-    for language in ("en", "zh"):
-        (tmp_path / "locales" / language).mkdir(parents=True)
+    (tmp_path / "tools/phrases").mkdir(parents=True)
     for page in ("PEZNode.md", "PEZNode/zh.md"):
         (tmp_path / "web/docs" / page).write_text(PAGE.format(inputs="| old |\n", outputs=""), encoding="utf-8")
     write_chinese(tmp_path, CHINESE)
@@ -38,7 +43,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def write_chinese(root: Path, texts: dict) -> None:
-    (root / "locales/zh/nodeDefs.json").write_text(json.dumps({"PEZNode": texts}), encoding="utf-8")
+    (root / "tools/phrases/zh.json").write_text(json.dumps(texts), encoding="utf-8")
 
 
 def test_the_english_locale_says_what_the_schema_says(root):
@@ -52,6 +57,21 @@ def test_the_english_locale_says_what_the_schema_says(root):
                 "steps": {"name": "steps", "tooltip": "How many."},
             },
             "outputs": {"0": {"name": "prompt", "tooltip": "The text."}},
+        }
+    }
+
+
+def test_a_translated_locale_has_the_texts_of_its_phrases(root):
+    written = files(root, english([SCHEMA]))[root / "locales/zh/nodeDefs.json"]
+    assert json.loads(written) == {
+        "PEZNode": {
+            "display_name": "节点 (PEZ)",
+            "description": "做这件事。",
+            "inputs": {
+                "text": {"name": "文本", "tooltip": "文本 {'|'} 。"},
+                "steps": {"name": "steps", "tooltip": "步数。"},
+            },
+            "outputs": {"0": {"name": "提示词", "tooltip": "结果。"}},
         }
     }
 
@@ -71,6 +91,7 @@ def test_tables_are_replaced_and_the_prose_around_them_stays(root):
 def test_writing_again_changes_nothing(root):
     written = files(root, english([SCHEMA]))
     for path, text in written.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     assert files(root, english([SCHEMA])) == written
 
@@ -82,16 +103,23 @@ def test_prose_between_the_markers_is_not_overwritten(root):
         files(root, english([SCHEMA]))
 
 
-def test_a_missing_page_or_translation_is_named(root):
-    write_chinese(root, CHINESE | {"inputs": {"text": CHINESE["inputs"]["text"]}})
-    with pytest.raises(SystemExit, match=r"lacks inputs of PEZNode: steps; translate them"):
-        files(root, english([SCHEMA]))
+def test_a_missing_page_is_named(root):
     (root / "web/docs/PEZNode/zh.md").unlink()
     with pytest.raises(SystemExit, match=r"zh.md is missing; write the help page"):
         files(root, english([SCHEMA]))
 
 
-def test_escaping_can_be_undone():
-    text = "{prompt} or a|b, $5 @ 3"
-    assert escaped("a|b{c") == "a{'|'}b{'{'}c"
-    assert unescaped(escaped(text)) == text
+def test_a_missing_translation_is_named_as_after_a_change_of_the_english_text(root):
+    write_chinese(root, {text: own for text, own in CHINESE.items() if text != "How many."})
+    with pytest.raises(SystemExit, match=r'zh.json lacks \[\s+"How many."\s+\]; translate them'):
+        files(root, english([SCHEMA]))
+
+
+def test_a_translation_of_what_no_schema_says_any_more_is_named(root):
+    write_chinese(root, CHINESE | {"How few.": "步数。"})
+    with pytest.raises(SystemExit, match=r'zh.json holds \[\s+"How few."\s+\], which no schema says any more'):
+        files(root, english([SCHEMA]))
+
+
+def test_what_the_editor_would_read_as_syntax_is_escaped():
+    assert escaped("a|b{c} $5 @ 3") == "a{'|'}b{'{'}c{'}'} {'$'}5 {'@'} 3"
