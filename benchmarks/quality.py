@@ -35,8 +35,7 @@ from pez_core import Encoder, HardPrompt, SearchSettings, invert, load_encoder
 from pez_core.best import Best
 from pez_core.feature_judge import FeatureJudge
 from pez_core.objectives import Match
-from pez_core.optimiser.descent import Descent
-from pez_core.optimiser.iterate import Iterate
+from pez_core.optimiser.descent import Descent, Iterate
 from pez_core.optimiser.judge import Offer, Verdict
 from pez_core.optimiser.projection import Projection
 

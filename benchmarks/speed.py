@@ -27,8 +27,7 @@ from pez_core import Encoder, Match, SearchSettings
 from pez_core.encoders.clip_vocabulary import ClipVocabulary
 from pez_core.encoders.open_clip import OpenClipTower
 from pez_core.feature_judge import FeatureJudge
-from pez_core.optimiser.descent import Descent
-from pez_core.optimiser.iterate import Iterate
+from pez_core.optimiser.descent import Descent, Iterate
 from pez_core.optimiser.projection import Projection
 from pez_core.vocabulary import Vocabulary
 

@@ -49,10 +49,7 @@ class HardPrompt:
         """The result that `to_json` wrote."""
         fields = json.loads(text)
         del fields["seed"]
-        settings = fields.pop("settings")
-        if settings:
-            settings = SearchSettings(**{**settings, "blocklist": tuple(settings["blocklist"])})
-        pieces = tuple(TokenContribution(**piece) for piece in fields.pop("pieces"))
-        for name in ("tokens", "history", "notes"):
-            fields[name] = tuple(fields[name])
-        return cls(**fields, pieces=pieces, settings=settings)
+        fields["settings"] = fields["settings"] and SearchSettings(**fields["settings"])
+        fields["pieces"] = [TokenContribution(**piece) for piece in fields["pieces"]]
+        tuples = {name: tuple(fields[name]) for name in ("tokens", "history", "pieces", "notes")}
+        return cls(**{**fields, **tuples})

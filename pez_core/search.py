@@ -11,8 +11,7 @@ from .encoders.encoder import Encoder
 from .errors import PezError
 from .feature_judge import FeatureJudge
 from .objectives import Objective
-from .optimiser.descent import Descent
-from .optimiser.iterate import Iterate
+from .optimiser.descent import Descent, Iterate
 from .optimiser.projection import Projection
 from .optimiser.refinement import Refinement
 from .optimiser.run import OnStep, Run

@@ -33,6 +33,7 @@ class Settings:
     time_budget: float | None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "blocklist", tuple(self.blocklist))
         self._at_least_one("tokens", "steps", "candidates")
         self._require(0 <= self.seed < 2**64, "seed", "0 to 2**64 - 1")
         usual = {field.name: field.default for field in fields(self)}

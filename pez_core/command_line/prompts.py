@@ -4,59 +4,66 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from .. import tasks
 from ..encoders import load_encoder
 from ..encoders.conditioning import CONDITIONING, MODES, POOLED, conditioning_encoder
 from ..encoders.embedded import EMBEDDED
-from ..encoders.encoder import Encoder
 from ..encoders.pictures import open_pictures
 from ..hard_prompt import HardPrompt
 from ..settings import SearchSettings
-from .options import chosen, output_options, settings_options
+from .options import add_command, chosen, output_options, settings_options
 from .progress import shown
+
+PICTURES: dict[str, Any] = {"nargs": "+", "type": Path, "metavar": "PICTURE"}
 
 
 def add(commands: Any) -> None:
     """The commands among the others."""
-    model, search = [_model_options(), output_options()], [settings_options(SearchSettings()), _search_options()]
+    model, search = (_model_options, output_options), (partial(settings_options, SearchSettings()), _search_options)
     for name, text, others in (
         ("invert", "words for what pictures show", "--avoid"),
         ("style", "words for what pictures share", "--avoid"),
         ("negative", "words for what pictures should not look like", "--keep"),
     ):
-        command = _command(commands, name, text, [*search, *model])
-        command.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE")
-        command.add_argument(
-            others, dest="others", nargs="+", type=Path, metavar="PICTURE", help="pictures that the words must not fit"
-        )
+        command = add_command(commands, name, text, _run, *search, *model)
+        command.add_argument("pictures", **PICTURES)
+        command.add_argument(others, dest="others", help="pictures that the words must not fit", **PICTURES)
 
-    command = _command(commands, "distill", "a shorter prompt that means the same", [*search, *model])
+    command = add_command(commands, "distill", "a shorter prompt that means the same", _run, *search, *model)
     command.add_argument("prompt")
-    command.add_argument(
-        "--ratio", type=float, default=tasks.RATIO, help="share of the tokens to keep, unless --tokens is given"
-    )
-    command.add_argument(
-        "--mode", choices=MODES, default=POOLED, help="what is to stay the same: pooled feature, or token states"
-    )
+    share = "share of the tokens to keep, unless --tokens is given"
+    same = "what is to stay the same: pooled feature, or token states"
+    command.add_argument("--ratio", type=float, default=tasks.RATIO, help=share)
+    command.add_argument("--mode", choices=MODES, default=POOLED, help=same)
 
-    command = _command(commands, "concat", "put prompts together", model)
+    command = add_command(commands, "concat", "put prompts together", _run, *model)
     command.add_argument("prompts", nargs="+", metavar="PROMPT")
     command.add_argument("--separator", default=tasks.SEPARATOR, help="what stands between two prompts")
 
-    command = _command(commands, "score", "similarity of a text to pictures", model)
+    command = add_command(commands, "score", "similarity of a text to pictures", _run, *model)
     command.add_argument("text")
-    command.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE")
+    command.add_argument("pictures", **PICTURES)
 
 
-def _command(commands: Any, name: str, text: str, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(name, help=text, parents=parents)
-    command.set_defaults(run=_run)
-    return command
+def _model_options(options: argparse.ArgumentParser) -> None:
+    options.add_argument("--model", default=EMBEDDED, help="open_clip model name (default: the embedded model)")
+    options.add_argument("--pretrained", help="pretrained tag that open_clip knows, or a safetensors file")
+
+
+def _search_options(options: argparse.ArgumentParser) -> None:
+    batch = f"pictures drawn per step (default all, style {tasks.STYLE_BATCH})"
+    rounds = f"rounds of token swaps afterwards, per step (default {SearchSettings().refinement})"
+    preference = "how much nearer than a word a fragment must be"
+    options.add_argument("--batch", type=int, metavar="PICTURES", help=batch)
+    options.add_argument("--refinement", type=float, metavar="ROUNDS", help=rounds)
+    options.add_argument("--weight-decay", type=float)
+    options.add_argument("--word-preference", type=float, metavar="COSINE", help=preference)
+    options.add_argument("--prefix", help="fixed text before the learned words")
+    options.add_argument("--suffix", help="fixed text after the learned words")
 
 
 def _run(options: argparse.Namespace) -> str:
@@ -81,45 +88,5 @@ def _result(options: argparse.Namespace) -> HardPrompt:
             encoder = conditioning_encoder(encoder) if options.mode == CONDITIONING else encoder
             return tasks.distill(encoder, options.prompt, settings, ratio, on_step=on_step)
         task = {"invert": tasks.invert, "style": tasks.style, "negative": tasks.negative}[options.command]
-        others = _features(encoder, options.others)
+        others = encoder.encode_images(open_pictures(options.others)) if options.others else None
         return task(encoder, encoder.encode_images(pictures), settings, others, on_step=on_step)
-
-
-def _features(encoder: Encoder, paths: list[Path] | None) -> torch.Tensor | None:
-    return encoder.encode_images(open_pictures(paths)) if paths else None
-
-
-def _model_options() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(add_help=False)
-    options.add_argument("--model", default=EMBEDDED, help="open_clip model name (default: the embedded model)")
-    options.add_argument("--pretrained", help="pretrained tag that open_clip knows, or a safetensors file")
-    return options
-
-
-def _search_options() -> argparse.ArgumentParser:
-    default = SearchSettings()
-    options = argparse.ArgumentParser(add_help=False)
-    options.add_argument(
-        "--batch",
-        type=int,
-        metavar="PICTURES",
-        help=f"pictures drawn per step (default all, style {tasks.STYLE_BATCH})",
-    )
-    options.add_argument(
-        "--refinement",
-        type=float,
-        default=default.refinement,
-        metavar="ROUNDS",
-        help=f"rounds of token swaps afterwards, per step (default {default.refinement})",
-    )
-    options.add_argument("--weight-decay", type=float, default=default.weight_decay)
-    options.add_argument(
-        "--word-preference",
-        type=float,
-        default=default.word_preference,
-        metavar="COSINE",
-        help="how much nearer than a word a fragment must be",
-    )
-    options.add_argument("--prefix", default="", help="fixed text before the learned words")
-    options.add_argument("--suffix", default="", help="fixed text after the learned words")
-    return options

@@ -10,8 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..optimiser.descent import Descent
-from ..optimiser.iterate import Iterate
+from ..optimiser.descent import Descent, Iterate
 from ..optimiser.judge import Offer, Verdict
 from ..optimiser.projection import Projection
 from ..optimiser.refinement import Refinement

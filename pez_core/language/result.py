@@ -48,8 +48,7 @@ class ClassificationResult:
     def from_json(cls, text: str) -> ClassificationResult:
         """The result that `to_json` wrote."""
         fields = json.loads(text)
-        settings = fields.pop("settings")
-        fields["settings"] = FitSettings(**{**settings, "blocklist": tuple(settings["blocklist"])})
+        fields["settings"] = FitSettings(**fields["settings"])
         fields["ranked"] = tuple(Ranked(**ranked) for ranked in fields["ranked"])
         return cls(**{**fields, "history": tuple(fields["history"])})
 

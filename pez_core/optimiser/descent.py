@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -12,9 +12,44 @@ from ..device.cuda_graph import CapturedStep, Step
 from ..device.out_of_memory import free_unused, is_out_of_memory
 from ..device.read_ahead import ReadAhead
 from ..errors import PezError
-from .iterate import Iterate
 from .judge import Judge, Offer, Verdict
 from .projection import Projection
+
+
+class Iterate:
+    """The iterates P (B, M, D) of B candidates, moved by AdamW (Loshchilov and Hutter 2019)."""
+
+    def __init__(self, start: Tensor, learning_rate: float, weight_decay: float) -> None:
+        self.values = start.clone().requires_grad_(True)
+        self._rates = learning_rate, weight_decay
+        self._optimiser = torch.optim.AdamW(
+            [self.values], lr=learning_rate, weight_decay=weight_decay, capturable=start.is_cuda
+        )
+
+    def move(self, gradient: Tensor) -> None:
+        """One step against `gradient` (B, M, D)."""
+        self.values.grad = gradient
+        self._optimiser.step()
+
+    def halved(self) -> Iterate:
+        """The first half of the candidates, with their moments."""
+        half = len(self.values) // 2
+        state = {name: value[:half] if value.ndim else value for name, value in self.state().items()}
+        iterate = Iterate(state["iterate"], *self._rates)
+        if len(state) > 1:
+            iterate.restore(state)
+        return iterate
+
+    def state(self) -> dict[str, Tensor]:
+        """All that the next moves depend on."""
+        return {"iterate": self.values.detach(), **self._optimiser.state[self.values]}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state` gave."""
+        with torch.no_grad():
+            self.values.copy_(state["iterate"])
+        moments = {name: state[name] for name in ("step", "exp_avg", "exp_avg_sq")}
+        self._optimiser.state[self.values] = {name: value.to(self.values.device) for name, value in moments.items()}
 
 
 class Descent:
@@ -48,10 +83,14 @@ class Descent:
 
         Raises PezError when a single candidate does not fit the memory.
         """
-        while (taken := self._fitting()) is None:
+        while True:
+            try:
+                ids, score, reported = self._advance()
+                return Offer(ids, Verdict(score, reported))
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
             self._halve()
-        ids, score, reported = taken
-        return Offer(ids, Verdict(score, reported))
 
     def _step(self) -> tuple[Tensor, Tensor, Tensor]:
         """Algorithm 1: project P to P′, take the gradient of the loss at P′, and apply it to P."""
@@ -63,15 +102,6 @@ class Descent:
     def _accelerated(self) -> Step:
         step: Step = CapturedStep(self._step, self._generator) if self._captured else self._step
         return ReadAhead(step) if self._queued else step
-
-    def _fitting(self) -> Sequence[Tensor] | None:
-        """A step, or None when it ran out of memory."""
-        try:
-            return self._advance()
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            return None
 
     def _halve(self) -> None:
         count = self.candidates

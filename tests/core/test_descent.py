@@ -8,8 +8,7 @@ from pez_core import PezError, SearchSettings
 from pez_core.device.cuda_graph import WARM_UP
 from pez_core.feature_judge import FeatureJudge
 from pez_core.objectives import Match
-from pez_core.optimiser.descent import Descent
-from pez_core.optimiser.iterate import Iterate
+from pez_core.optimiser.descent import Descent, Iterate
 from pez_core.optimiser.judge import Verdict
 from pez_core.optimiser.projection import Projection
 

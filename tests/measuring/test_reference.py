@@ -10,8 +10,7 @@ from benchmarks.reference import ReferenceStep, lead, reference_pez
 from pez_core import SearchSettings
 from pez_core.feature_judge import FeatureJudge
 from pez_core.objectives import Match
-from pez_core.optimiser.descent import Descent
-from pez_core.optimiser.iterate import Iterate
+from pez_core.optimiser.descent import Descent, Iterate
 from pez_core.optimiser.projection import Projection
 
 PICTURES, STEPS, STEPS_ALONE = 20, 15, 5

@@ -7,8 +7,7 @@ import torch
 
 from pez_core.language.judge import RACE_EXAMPLES, ClassificationJudge
 from pez_core.language.methods import METHODS, AutoPrompt, FluentPrompt, Parts, Pez, PezThenRefine, Soft
-from pez_core.optimiser.descent import Descent
-from pez_core.optimiser.iterate import Iterate
+from pez_core.optimiser.descent import Descent, Iterate
 from pez_core.optimiser.judge import Offer
 from pez_core.optimiser.projection import Projection
 from pez_core.optimiser.refinement import Refinement
