@@ -10,8 +10,6 @@ not run again, so an interrupted run continues where it stopped.
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -21,7 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks import machine
+from benchmarks import machine, resume
+from benchmarks.tables.classify import methods
 from pez_core.language import (
     Classifier,
     Examples,
@@ -100,11 +99,6 @@ class Row:
     perplexity: float | None
     steps: int
     seconds: float
-
-    @property
-    def cell(self) -> tuple[str, int | None, str, float]:
-        """What is averaged over seeds."""
-        return self.task, self.examples_per_class, self.method, self.fluency
 
 
 def whole_data(kind: Kind, data: Path) -> tuple[Examples, Examples, Examples]:
@@ -194,7 +188,7 @@ def straightforward(
     )
     logits = model.transformers_model(inputs_embeds=embedded, attention_mask=seen).logits
     last = logits[torch.arange(len(whole)), torch.tensor([len(row) - 1 for row in whole])]
-    words = torch.tensor([word[0] for _, word in classifier.label_ids.words])
+    words = torch.tensor([word[0] for _, word in classifier.label_ids])
     loss = F.cross_entropy(last[:, words], torch.tensor(examples.labels))
     return loss.detach(), torch.autograd.grad(loss, prompt)[0]
 
@@ -230,31 +224,6 @@ def speed(classifier: Classifier, train: Examples, rounds: int) -> dict[str, flo
     return {**taken, "padded_to": longest, "gradient_difference": difference.item()}
 
 
-def summary(rows: list[Row]) -> str:
-    """The table: mean and spread over seeds."""
-    lines = ["task     examples  method              raw             calibrated  median  steps  perplexity  seconds"]
-    for cell in dict.fromkeys(row.cell for row in rows):
-        some = [row for row in rows if row.cell == cell]
-        task, count, method, fluency = cell
-        accuracy = [row.accuracy for row in some]
-        spread = statistics.stdev(accuracy) if len(some) > 1 else 0.0
-        perplexities = [row.perplexity for row in some if row.perplexity is not None]
-        name = method + (f" λ={fluency}" if fluency else "")
-        lines.append(
-            f"{task:8} {count or 'all':>8}  {name:18} {statistics.mean(accuracy):6.1%} ± {spread:5.1%}"
-            f" {statistics.mean(row.calibrated for row in some):12.1%}"
-            f" {statistics.mean(row.median for row in some):7.1%}"
-            f" {statistics.mean(row.steps for row in some):6.0f}"
-            f" {statistics.geometric_mean(perplexities) if perplexities else float('nan'):11.3g}"
-            f" {statistics.mean(row.seconds for row in some):8.0f}"
-        )
-    return "\n".join(lines)
-
-
-def _saved(path: Path | None) -> dict:
-    return json.loads(path.read_text(encoding="utf-8")) if path and path.exists() else {}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.classify", description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, required=True, metavar="FOLDER", help="safetensors folder, or GGUF file")
@@ -268,32 +237,29 @@ def main() -> None:
     model = load_language_model(options.model)
     kinds = [kind for kind in KINDS if not options.tasks or kind.name in options.tasks]
     classifiers = {kind.name: Classifier(model, kind.template, kind.verbalizer) for kind in kinds}
-    saved = _saved(options.json)
-    rows = [Row(**row) for row in saved.get("rows", [])]
-    head = saved.get("head") or {**machine.facts(CPU), "threads": torch.get_num_threads(), "seconds": seconds}
-    speeds = saved.get("speed", {})
+    head = {**machine.facts(CPU), "threads": torch.get_num_threads(), "seconds": seconds}
+    result = resume.load(options.json, {"head": head, "speed": {}, "rows": []})
+    speeds = result["speed"]
     for kind in kinds:
         if kind.name not in speeds:
-            speeds[kind.name] = speed(
-                classifiers[kind.name], part(kind, options.data, None, 0)[0], 2 if options.quick else 5
-            )
+            train, _ = part(kind, options.data, None, 0)
+            speeds[kind.name] = speed(classifiers[kind.name], train, 2 if options.quick else 5)
         ours, theirs = speeds[kind.name]["ours"], speeds[kind.name]["straightforward"]
         print(f"{kind.name}: a step {ours:.2f} s, straightforward {theirs:.2f} s: {theirs / ours:.1f} x", flush=True)
-    done = {(row.cell, row.seed) for row in rows}
+    names = ("task", "examples_per_class", "seed", "method", "fluency")
+    done = {tuple(row[name] for name in names) for row in result["rows"]}
     for kind, count, number, method, fluency in wanted(kinds, sizes, seeds):
-        if ((kind.name, count, method, fluency), number) in done:
+        if (kind.name, count, number, method, fluency) in done:
             continue
         test = whole_data(kind, options.data)[2]
         row = run(classifiers[kind.name], kind, options.data, test, count, number, method, fluency, seconds)
-        rows.append(row)
+        result["rows"].append(asdict(row))
+        resume.save(options.json, result)
         print(
             f"{row.task:8} {count or 'all':>4} {number} {method:13} {fluency:g} {row.accuracy:.3f} {row.prompt!r}",
             flush=True,
         )
-        if options.json:
-            written = {"head": head, "speed": speeds, "rows": [asdict(row) for row in rows]}
-            options.json.write_text(json.dumps(written, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(summary(rows))
+    print(methods(result))
 
 
 if __name__ == "__main__":

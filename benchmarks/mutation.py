@@ -33,7 +33,6 @@ CORE, LANGUAGE = "tests/core", "tests/core/language"
 TESTS = {
     "pez_core/objectives.py": [f"{CORE}/test_objectives.py"],
     "pez_core/optimiser/projection.py": [f"{CORE}/test_projection.py"],
-    "pez_core/optimiser/iterate.py": [f"{CORE}/test_descent.py"],
     "pez_core/optimiser/descent.py": [f"{CORE}/test_descent.py"],
     "pez_core/optimiser/refinement.py": [f"{CORE}/test_refinement.py"],
     "pez_core/optimiser/run.py": [f"{CORE}/test_run.py"],

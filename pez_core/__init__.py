@@ -21,26 +21,7 @@ from .settings import SearchSettings
 from .tasks import concat, distill, invert, negative, score, style
 
 __all__ = [
-    "Encoder",
-    "FeatureJudge",
-    "HardPrompt",
-    "Match",
-    "Objective",
-    "OnStep",
-    "PezError",
-    "Progress",
-    "SearchResult",
-    "SearchSettings",
-    "TokenContribution",
-    "WeightedSum",
-    "concat",
-    "conditioning_encoder",
-    "distill",
-    "invert",
-    "load_encoder",
-    "negative",
-    "open_pictures",
-    "score",
-    "search",
-    "style",
-]
+    "Encoder", "FeatureJudge", "HardPrompt", "Match", "Objective", "OnStep", "PezError", "Progress",
+    "SearchResult", "SearchSettings", "TokenContribution", "WeightedSum", "concat", "conditioning_encoder",
+    "distill", "invert", "load_encoder", "negative", "open_pictures", "score", "search", "style",
+]  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from .errors import PezError
 from .feature_judge import FeatureJudge
@@ -51,9 +50,12 @@ class Best:
                 self._reread(tuple(ids), score, similarity)
 
     def _reread(self, learned: tuple[int, ...], score: float, similarity: float) -> None:
-        text = self._whole_text(learned)
+        spelled = self._vocabulary.decode(learned)
+        parts = (self._settings.prefix, spelled, self._settings.suffix)
+        text = " ".join(part.strip() for part in parts if part.strip())
         tokens = tuple(self._vocabulary.encode(text))
-        if 0 < len(tokens) <= self._longest and self._may_be_said(text, learned):
+        may_be_said = not self._blocked.search(text) and not spells_syntax(spelled)
+        if may_be_said and 0 < len(tokens) <= self._longest:
             if tokens != self._judge.before + learned + self._judge.after:
                 score, similarity = (judged.item() for judged in self._judge.prompt(tokens))
             if score > self.score:
@@ -61,10 +63,3 @@ class Best:
                 self.tokens, self.learned = tokens, learned
                 return
         self._rejected.add(learned)
-
-    def _may_be_said(self, text: str, learned: Sequence[int]) -> bool:
-        return not self._blocked.search(text) and not spells_syntax(self._vocabulary.decode(learned))
-
-    def _whole_text(self, learned: Sequence[int]) -> str:
-        parts = (self._settings.prefix, self._vocabulary.decode(learned), self._settings.suffix)
-        return " ".join(part.strip() for part in parts if part.strip())

@@ -36,10 +36,7 @@ class SearchResult:
 
 
 def search(
-    encoder: Encoder,
-    objective: Objective,
-    settings: SearchSettings = SearchSettings(),
-    on_step: OnStep | None = None,
+    encoder: Encoder, objective: Objective, settings: SearchSettings = SearchSettings(), on_step: OnStep | None = None
 ) -> SearchResult:
     """Find the prompt that scores highest under `objective`: by gradient descent, then by refinement of the best.
 
@@ -62,23 +59,18 @@ def search(
     while run.next(settings.steps, DESCENT_SHARE if settings.rounds else 1.0):
         offer = descent.step()
         best.consider(offer)
-        _tell(run, best)
+        run.tell(best.similarity, best.text)
     while best.text and run.next():
         offer = refinement.round(best.learned)
         best.consider(offer)
-        _tell(run, best)
+        run.tell(best.similarity, best.text)
 
     if not best.text:
         raise PezError(_nothing_found(settings))
     similarity = judge.prompt(best.tokens).reported.item()
-    notes = _memory_notes(descent.candidates, settings.candidates)
+    left = f"Not enough memory for all candidates; {descent.candidates} of them went on."
+    notes = () if descent.candidates == settings.candidates else (left,)
     return SearchResult(best.text, best.tokens, similarity, tuple(run.history), notes)
-
-
-def _tell(run: Run, best: Best) -> None:
-    if best.text:
-        run.history.append(best.similarity)
-    run.tell(best.similarity, best.text)
 
 
 def _projection(encoder: Encoder, settings: SearchSettings) -> Projection:
@@ -96,10 +88,6 @@ def _descent(encoder: Encoder, judge: FeatureJudge, projection: Projection, sett
     iterate = Iterate(tower.embed(start), settings.learning_rate, settings.weight_decay)
     draws = torch.Generator(tower.device).manual_seed(settings.seed)
     return Descent(judge, projection, iterate, draws, queued=tower.queued, captured=tower.capturable)
-
-
-def _memory_notes(left: int, asked: int) -> tuple[str, ...]:
-    return () if left == asked else (f"Not enough memory for all candidates; {left} of them went on.",)
 
 
 def _nothing_found(settings: SearchSettings) -> str:

@@ -60,8 +60,6 @@ class SearchSettings(Settings):
     `tokens` do not count `prefix` and `suffix`, which stand around them unchanged. Where the token filter admits more
     than words, a fragment must be nearer than a word by `word_preference`, a cosine. After the descent `refinement`
     rounds for each step swap tokens of the best prompt. `batch` targets are drawn per step (None: all).
-
-    Raises PezError for values that no search can use.
     """
 
     tokens: int = 8

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from benchmarks import sheets
 from pez_core import Encoder, load_encoder
+from pez_core.device.out_of_memory import in_parts
 from pez_core.encoders.pictures import as_pil
 from pez_core.encoders.tower import unit
 from training.captions import COLOUR_NAMES, STYLE_NAMES, sentence
@@ -48,14 +49,12 @@ def name_features(encoder: Encoder, drawings: Drawings) -> Tensor:
 
 
 def encode_texts(encoder: Encoder, texts: list[str]) -> Tensor:
-    rows = [encoder.vocabulary.encode(text) for text in texts]
-    return torch.cat([encoder.tower.encode_ids(rows[start : start + CHUNK]) for start in range(0, len(rows), CHUNK)])
+    return torch.cat(in_parts(encoder.tower.encode_ids, [encoder.vocabulary.encode(text) for text in texts], CHUNK))
 
 
 def encode_pictures(encoder: Encoder, pictures: Tensor) -> Tensor:
     """Features (N, F) of composed pictures (N, 3, H, W)."""
-    rows = pictures.permute(0, 2, 3, 1)
-    return torch.cat([encoder.encode_images(list(rows[start : start + CHUNK])) for start in range(0, len(rows), CHUNK)])
+    return encoder.encode_images(list(pictures.permute(0, 2, 3, 1)))
 
 
 def concept_features(encoder: Encoder, drawings: Drawings, concepts: list[int], draws: int = 4) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from benchmarks.tables.markdown import listed, machine, percent, span, table
@@ -39,25 +40,13 @@ def transfer(result: Result) -> str:
 
 
 def candidates(result: Result) -> str:
-    points = _points(result, "candidates")
-    return table(
-        ["candidates (no refinement)", *(point["setting"] for point in points)],
-        [
-            ["similarity", *map(_with_error, points)],
-            ["seconds", *(f"{point['seconds']:.1f}" for point in points)],
-        ],
-    )
+    cells = {"similarity": _with_error, "seconds": lambda point: f"{point['seconds']:.1f}"}
+    return _side_by_side(result, "candidates", "candidates (no refinement)", cells)
 
 
 def readability(result: Result) -> str:
-    points = _points(result, "readability")
-    return table(
-        ["token filter, preference for words", *(_filter(point["setting"]) for point in points)],
-        [
-            ["similarity", *map(_with_error, points)],
-            ["tokens that are words", *(percent(point["share_of_words"]) for point in points)],
-        ],
-    )
+    cells = {"similarity": _with_error, "tokens that are words": lambda point: percent(point["share_of_words"])}
+    return _side_by_side(result, "readability", "token filter, preference for words", cells, _filter)
 
 
 def cost_of_words(result: Result) -> str:
@@ -73,19 +62,13 @@ def cost_of_words(result: Result) -> str:
 
 
 def distillation(result: Result) -> str:
-    points = _points(result, "distillation")
-    return table(
-        ["ratio of tokens kept", *(point["setting"] for point in points)],
-        [["similarity to the long prompt", *map(_with_error, points)]],
-    )
+    cells = {"similarity to the long prompt": _with_error}
+    return _side_by_side(result, "distillation", "ratio of tokens kept", cells)
 
 
 def learning_rate(result: Result) -> str:
-    points = _points(result, "learning rate")
-    return table(
-        ["learning rate of the published loop", *(point["setting"] for point in points)],
-        [["similarity, re-read", *map(_with_error, points)]],
-    )
+    cells = {"similarity, re-read": _with_error}
+    return _side_by_side(result, "learning rate", "learning rate of the published loop", cells)
 
 
 def headline(result: Result) -> str:
@@ -101,6 +84,15 @@ def headline(result: Result) -> str:
 
 def _points(result: Result, study: str) -> Points:
     return [point for point in result["points"] if point["study"] == study]
+
+
+def _side_by_side(
+    result: Result, study: str, head: str, cells: dict[str, Callable[[Any], str]], name: Callable[[str], str] = str
+) -> str:
+    """The points of a study as columns, each under the `name` of its setting."""
+    points = _points(result, study)
+    rows = [[measure, *map(cell, points)] for measure, cell in cells.items()]
+    return table([head, *(name(point["setting"]) for point in points)], rows)
 
 
 def _with_error(point: dict[str, Any], model: str = "") -> str:

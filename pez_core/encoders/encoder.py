@@ -17,10 +17,6 @@ from .tower import TextTower, unit
 PICTURES_TOGETHER = 16
 
 
-def _nothing() -> None:
-    """The weights of a model that stays where it is need not be brought."""
-
-
 @dataclass(frozen=True)
 class Encoder:
     """What a task needs of a model: its text side, and features (N, F) of RGB pictures (H, W, 3) in the same space.
@@ -32,7 +28,7 @@ class Encoder:
     tower: TextTower
     vocabulary: Vocabulary
     image_features: Callable[[Sequence[Tensor]], Tensor]
-    bring: Callable[[], None] = _nothing
+    bring: Callable[[], None] = lambda: None
     module: nn.Module | None = None
 
     @property

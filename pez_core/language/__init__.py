@@ -13,22 +13,7 @@ from .template import Template
 from .verbalizer import Verbalizer
 
 __all__ = [
-    "ClassificationResult",
-    "Classifier",
-    "Evaluation",
-    "Examples",
-    "FitSettings",
-    "LanguageModel",
-    "Ranked",
-    "Template",
-    "Verbalizer",
-    "evaluate",
-    "few_shot",
-    "fit",
-    "fit_file",
-    "load_language_model",
-    "read_examples",
-    "split",
-    "train_and_validation",
-    "transfer",
-]
+    "ClassificationResult", "Classifier", "Evaluation", "Examples", "FitSettings", "LanguageModel", "Ranked",
+    "Template", "Verbalizer", "evaluate", "few_shot", "fit", "fit_file", "load_language_model", "read_examples",
+    "split", "train_and_validation", "transfer",
+]  # fmt: skip

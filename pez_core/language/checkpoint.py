@@ -34,14 +34,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tensors = folder / f"step-{checkpoint.step}.safetensors"
     save_file({name: tensor.contiguous().cpu() for name, tensor in checkpoint.tensors.items()}, tensors)
-    fields = {
-        "version": VERSION,
-        "run": checkpoint.run,
-        "step": checkpoint.step,
-        "seconds": checkpoint.seconds,
-        "ranking": checkpoint.ranking,
-        "tensors": tensors.name,
-    }
+    fields = {"version": VERSION, **vars(checkpoint), "tensors": tensors.name}
     unfinished = folder / f"{NAME}.new"
     unfinished.write_text(json.dumps(fields, ensure_ascii=False), encoding="utf-8")
     unfinished.replace(folder / NAME)
@@ -61,8 +54,8 @@ def load_checkpoint(folder: Path, run: Mapping[str, Any]) -> Checkpoint | None:
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
         tensors = load_file(folder / Path(fields["tensors"]).name)
-        version = fields.get("version")
-        found = Checkpoint(fields["run"], fields["step"], fields["seconds"], fields["ranking"], tensors)
+        version = fields.pop("version", None)
+        found = Checkpoint(**{**fields, "tensors": tensors})
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise PezError(f"checkpoint in {str(folder)!r} cannot be read; delete the folder to start again.") from error
     if version != VERSION or not isinstance(found.run, dict):

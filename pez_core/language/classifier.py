@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from .data import Examples
 from .model import LanguageModel
 from .prefix_cache import Ids, Past, gather
 from .template import Template
-from .verbalizer import LabelIds, Verbalizer
+from .verbalizer import Verbalizer
 
 STAND_IN = "so"
 SPARE = 4
@@ -58,19 +59,22 @@ class Scores:
 
 
 class Classifier:
-    """Scores the classes of texts by the label words that a language model expects after text and prompt."""
+    """Scores the classes of texts by the label words that a language model expects after text and prompt.
+
+    `label_ids` are the words as the model reads them, each behind the index of its class.
+
+    Raises PezError when it reads two of them alike.
+    """
 
     def __init__(self, model: LanguageModel, template: Template, verbalizer: Verbalizer) -> None:
         self.model, self.template, self.verbalizer = model, template, verbalizer
         context = template.fill("a", "")
-        self.label_ids = LabelIds(
-            tuple(
-                (label, self._after(context, context + template.label_space + word))
-                for label, words in enumerate(verbalizer.words.values())
-                for word in words
-            )
+        self.label_ids = tuple(
+            (label, self._after(context, context + template.label_space + word))
+            for label, words in enumerate(verbalizer.words.values())
+            for word in words
         )
-        if len({ids for _, ids in self.label_ids.words}) < len(self.label_ids.words):
+        if len({ids for _, ids in self.label_ids}) < len(self.label_ids):
             raise PezError("verbalizer has words that the model reads alike; choose words that differ.")
 
     def truncated(self, examples: Examples, tokens: int) -> tuple[Examples, int]:
@@ -81,13 +85,12 @@ class Classifier:
 
     def tokenised(self, examples: Examples, tokens: int) -> TokenisedExamples:
         """Examples with room for `tokens` learned ids between head and tail, their texts truncated for it."""
-        room, heads, tails, cut = self._room(tokens), [], [], 0
+        examples, cut = self.truncated(examples, tokens)
+        heads, tails = [], []
         for text in examples.texts:
-            within = self._within(text, room)
-            head = self.template.head(within)
+            head = self.template.head(text)
             heads.append(self._encode(head))
-            tails.append(self._after(f"{head} {STAND_IN}".strip(), self.template.fill(within, STAND_IN)))
-            cut += within != text
+            tails.append(self._after(f"{head} {STAND_IN}".strip(), self.template.fill(text, STAND_IN)))
         return TokenisedExamples(tuple(heads), tuple(tails), examples.labels, cut)
 
     def filled(self, examples: Examples, prompt: str) -> TokenisedExamples:
@@ -116,7 +119,7 @@ class Classifier:
         past = gather(prefixes, self.model.device).repeated(len(embedded))
         states = {
             words: self._states(embedded, tuple((*tail, *words) for tail in examples.tails), past)
-            for words in self.label_ids.prefixes
+            for words in dict.fromkeys(ids[:-1] for _, ids in self.label_ids)
         }
         ends = torch.tensor([embedded.shape[1] + len(tail) - 1 for tail in examples.tails], device=self.model.device)
         classes = self._class_scores(states, ends)
@@ -131,23 +134,18 @@ class Classifier:
         count, longest = len(tails), max(map(len, tails))
         padded = torch.tensor([[*tail, *[0] * (longest - len(tail))] for tail in tails], device=self.model.device)
         after = self.model.embed(padded.reshape(count, longest).long())
-        together = torch.cat(
-            [
-                embedded[:, None].expand(-1, count, -1, -1).to(after.dtype),
-                after[None].expand(len(embedded), -1, -1, -1),
-            ],
-            2,
-        )
+        before = embedded[:, None].expand(-1, count, -1, -1).to(after.dtype)
+        together = torch.cat([before, after.expand(len(embedded), -1, -1, -1)], 2)
         states = self.model.states(together.flatten(0, 1), past)
         return states.reshape(len(embedded), count, *states.shape[1:])
 
     def _class_scores(self, states: dict[Ids, Tensor], ends: Tensor) -> Tensor:
         """Words of one token need their own rows of the head alone; later tokens are weighed against the whole."""
-        firsts = list(dict.fromkeys(ids[0] for _, ids in self.label_ids.words))
+        firsts = list(dict.fromkeys(ids[0] for _, ids in self.label_ids))
         first_ids = torch.tensor(firsts, device=self.model.device)
         first_logits = self.model.logits(_at(next(iter(states.values())), ends), first_ids)
         by_class: list[list[Tensor]] = [[] for _ in self.verbalizer.classes]
-        for label, ids in self.label_ids.words:
+        for label, ids in self.label_ids:
             score = first_logits[..., firsts.index(ids[0])]
             for place, token in enumerate(ids[1:], 1):
                 logits = self.model.logits(_at(states[ids[:-1]], ends + place))
@@ -174,7 +172,7 @@ class Classifier:
 
     def _room(self, tokens: int) -> int:
         """How many ids a text may have beside a prompt of `tokens`."""
-        words = max(len(ids) for _, ids in self.label_ids.words)
+        words = max(len(ids) for _, ids in self.label_ids)
         room = self.model.context_length - len(self._encode(self.template.fill("", ""))) - tokens - words - SPARE
         if room < 1:
             raise PezError(f"prompt length {tokens} and template leave no room for a text; shorten them.")
@@ -202,6 +200,4 @@ def _at(states: Tensor, positions: Tensor) -> Tensor:
 
 def _shared(whole: Ids, head: Ids) -> int:
     """How many ids two texts begin with alike."""
-    return next(
-        (place for place, (one, other) in enumerate(zip(whole, head)) if one != other), min(len(whole), len(head))
-    )
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], zip(whole, head))))

@@ -51,16 +51,10 @@ def evaluate(classifier: Classifier, prompt: Prompt, examples: Examples) -> Eval
     labels = torch.tensor(examples.labels)
     free = Examples(CONTENT_FREE, (0,) * len(CONTENT_FREE))
     prior = class_scores(classifier, prompt, free).exp().mean(0).log()
-    return Evaluation(
-        text,
-        _share_right(scores, labels),
-        _share_right(scores - prior, labels),
-        _share_right(scores - scores.median(0).values, labels),
-        F.cross_entropy(scores, labels).item(),
-        _perplexity(classifier, text, examples),
-        len(examples),
-        cut,
-    )
+    taken_out = (0, prior, scores.median(0).values)
+    raw, calibrated, median = (_share_right(scores - offset, labels) for offset in taken_out)
+    loss, perplexity = F.cross_entropy(scores, labels).item(), _perplexity(classifier, text, examples)
+    return Evaluation(text, raw, calibrated, median, loss, perplexity, len(examples), cut)
 
 
 def transfer(classifier: Classifier, prompts: Sequence[str], examples: Examples) -> list[Evaluation]:
@@ -80,10 +74,7 @@ def class_scores(classifier: Classifier, prompt: Prompt, examples: Examples) -> 
         classifier.scores(embedded, read.take(order[first : first + TOGETHER])).classes[0]
         for first in range(0, len(order), TOGETHER)
     ]
-    scores = torch.cat(parts).log_softmax(-1).cpu()
-    back = torch.empty(len(order), dtype=torch.long)
-    back[order] = torch.arange(len(order))
-    return scores[back]
+    return torch.cat(parts).log_softmax(-1).cpu()[torch.tensor(order).argsort()]
 
 
 def _share_right(scores: Tensor, labels: Tensor) -> float:

@@ -60,19 +60,10 @@ def fit(
     if not ranking.ranked:
         raise PezError("blocklist is in every text that was found; take phrases out of it, or take more steps.")
     return ClassificationResult(
-        ranking.text,
-        ranking.accuracy,
-        tuple(ranking.ranked),
-        classifier.model.name,
-        classifier.template.pattern,
-        str(classifier.verbalizer),
-        settings,
-        steps,
-        examples.cut,
-        tuple(ranking.history),
-        ranking.soft,
-        len(validation),
-    )
+        ranking.text, ranking.accuracy, tuple(ranking.ranked), classifier.model.name,
+        classifier.template.pattern, str(classifier.verbalizer), settings, steps,
+        examples.cut, tuple(ranking.history), ranking.soft, len(validation),
+    )  # fmt: skip
 
 
 def _learn(

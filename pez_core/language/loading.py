@@ -51,15 +51,8 @@ def load_language_model(
             raise PezError(
                 f"model {path.name!r} claims to have {layers} layers; download it anew, or choose another one."
             )
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder,
-            config=config,
-            dtype=dtype,
-            use_safetensors=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-            **options,
-        )
+        checked = {"use_safetensors": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
+        loaded: Any = AutoModelForCausalLM.from_pretrained(folder, config=config, dtype=dtype, **checked, **options)
         model, told = loaded
         _refuse(path, "lacks weights", told["missing_keys"])
         _refuse(path, "has weights of other shapes than its config", told["mismatched_keys"])

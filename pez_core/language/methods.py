@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -53,37 +53,30 @@ class Parts:
         return Iterate(self.model.embed(start).float(), self.learning_rate, self.weight_decay)
 
 
-class Method(Protocol):
-    """A way to learn a prompt."""
-
-    def step(self, share: float, best: Ids) -> Offer:
-        """Go on, when `share` of the run is over and `best` leads; the ids (B, M) tried, and the verdict on them."""
-        ...
-
-    def prompt(self, ids: Sequence[int]) -> Prompt:
-        """What ids that were offered stand for: a text, or the embeddings (M, D) of a soft prompt."""
-        ...
-
-    def state(self) -> State:
-        """All that the next steps depend on."""
-        ...
-
-    def restore(self, state: State) -> None:
-        """Go on from what `state` gave."""
-        ...
-
-
-class TextMethod:
-    """A method whose prompts are texts."""
+class Method(ABC):
+    """A way to learn a prompt. The prompts are texts, unless a method says otherwise."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
+    @abstractmethod
+    def step(self, share: float, best: Ids) -> Offer:
+        """Go on, when `share` of the run is over and `best` leads; the ids (B, M) tried, and the verdict on them."""
+
     def prompt(self, ids: Sequence[int]) -> Prompt:
+        """What ids that were offered stand for: a text, or the embeddings (M, D) of a soft prompt."""
         return self._parts.model.vocabulary.decode(ids)
 
+    def state(self) -> State:
+        """All that the next steps depend on."""
+        return {"generator": self._parts.generator.get_state()}
 
-class Pez(TextMethod):
+    def restore(self, state: State) -> None:
+        """Go on from what `state` gave."""
+        self._parts.generator.set_state(state["generator"])
+
+
+class Pez(Method):
     """The loop that the picture side shares: the best of what a PEZ descent tries."""
 
     def __init__(self, parts: Parts) -> None:
@@ -94,14 +87,14 @@ class Pez(TextMethod):
         return self._descent.step()
 
     def state(self) -> State:
-        return {**self._descent.iterate.state(), "generator": self._parts.generator.get_state()}
+        return {**super().state(), **self._descent.iterate.state()}
 
     def restore(self, state: State) -> None:
-        self._parts.generator.set_state(state["generator"])
+        super().restore(state)
         self._descent.iterate.restore(state)
 
 
-class TokenMethod(TextMethod):
+class TokenMethod(Method):
     """A method that goes from ids to ids."""
 
     def __init__(self, parts: Parts) -> None:
@@ -109,11 +102,11 @@ class TokenMethod(TextMethod):
         self._ids = parts.start
 
     def state(self) -> State:
-        return {"ids": self._ids, "generator": self._parts.generator.get_state()}
+        return {**super().state(), "ids": self._ids}
 
     def restore(self, state: State) -> None:
+        super().restore(state)
         self._ids = state["ids"].to(self._ids.device)
-        self._parts.generator.set_state(state["generator"])
 
 
 class FluentPrompt(TokenMethod):
@@ -163,7 +156,7 @@ class Leader:
     score: float
 
 
-class PezThenRefine(TextMethod):
+class PezThenRefine(Method):
     """The PEZ loop, then the refinement of the best prompt that the picture side shares."""
 
     def __init__(self, parts: Parts) -> None:
@@ -175,9 +168,9 @@ class PezThenRefine(TextMethod):
     def step(self, share: float, best: Ids) -> Offer:
         if self._leader is None and (share < DESCENT_SHARE or not best):
             return self._pez.step(share, best)
-        parts, device = self._parts, self._parts.start.device
+        device = self._parts.start.device
         leader = self._leader or Leader(
-            best, parts.swap_judge.verdict(torch.tensor([best], device=device)).score.item()
+            best, self._parts.swap_judge.verdict(torch.tensor([best], device=device)).score.item()
         )
         offer = self._refinement.round(leader.learned)
         self._leader = self._best_admitted(offer, leader)
@@ -198,7 +191,7 @@ class PezThenRefine(TextMethod):
         if self._leader is None:
             return self._pez.state()
         leader = {"leader": torch.tensor(self._leader.learned), "score": torch.tensor(self._leader.score).double()}
-        return {**leader, **self._refinement.state(), "generator": self._parts.generator.get_state()}
+        return {**leader, **self._refinement.state(), **super().state()}
 
     def restore(self, state: State) -> None:
         if "leader" not in state:
@@ -206,17 +199,17 @@ class PezThenRefine(TextMethod):
             return
         self._leader = Leader(tuple(state["leader"].tolist()), state["score"].item())
         self._refinement.restore(state)
-        self._parts.generator.set_state(state["generator"])
+        super().restore(state)
 
 
-class Soft:
+class Soft(Method):
     """A soft prompt, not projected at all (Lester et al. 2021): no text, but the measure of what prompts can do.
 
     What it offers has no ids.
     """
 
     def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+        super().__init__(parts)
         self._iterate = parts.iterate(parts.start[:1])
 
     def step(self, share: float, best: Ids) -> Offer:
@@ -229,11 +222,11 @@ class Soft:
         return self._iterate.values.detach()[0].clone()
 
     def state(self) -> State:
-        return {**self._iterate.state(), "generator": self._parts.generator.get_state()}
+        return {**super().state(), **self._iterate.state()}
 
     def restore(self, state: State) -> None:
+        super().restore(state)
         self._iterate.restore(state)
-        self._parts.generator.set_state(state["generator"])
 
 
 METHODS: dict[str, Callable[[Parts], Method]] = {

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 KEPT_BYTES = 3 * 2**30
@@ -52,13 +51,11 @@ def gather(prefixes: Sequence[CachedPrefix], device: torch.device) -> Past:
 
     def side_by_side(layer: int, part: int) -> Tensor:
         like = full.layers[layer][part]
-        rows = [
-            F.pad(prefix.layers[layer][part], (0, 0, longest - length, 0))
-            if length
-            else like.new_zeros((like.shape[0], longest, like.shape[2]))
-            for prefix, length in zip(prefixes, lengths)
-        ]
-        return torch.stack(rows)
+        padded = like.new_zeros((len(prefixes), like.shape[0], longest, like.shape[2]))
+        for row, prefix, length in zip(padded, prefixes, lengths):
+            if length:
+                row[:, longest - length :] = prefix.layers[layer][part]
+        return padded
 
     layers = tuple((side_by_side(layer, 0), side_by_side(layer, 1)) for layer in range(len(full.layers)))
     return Past(layers, torch.tensor(lengths, device=device))

@@ -20,8 +20,6 @@ class FitSettings(Settings):
     For Python only, and neither on the command line nor in the node: `pool`; `validate_every`, after how many steps the
     prompts at hand are scored on the validation data; `keep`, how many of the best texts stay; `swaps`, how many tokens
     compete for a place in a step of `pez+refine` and `autoprompt`; `weight_decay`.
-
-    Raises PezError for values that cannot be used.
     """
 
     method: str = "pez"

@@ -39,10 +39,9 @@ class Template:
     def fill(self, text: str, prompt: str) -> str:
         """All that stands before the label word, as one text."""
         before, _, after = self._whole.removesuffix("{label}").partition("{prompt}")
-        if not prompt:
-            before, after = before.rstrip() if after[:1].isspace() or not after else before, after
-        filled = (before + prompt + after).replace("{text}", text.strip())
-        return filled.strip()
+        if not prompt and (not after or after[:1].isspace()):
+            before = before.rstrip()
+        return (before + prompt + after).replace("{text}", text.strip()).strip()
 
     def head(self, text: str) -> str:
         """What stands before the prompt, without the space there."""

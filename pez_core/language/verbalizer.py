@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import PezError
-from .prefix_cache import Ids
 
 
 @dataclass(frozen=True)
@@ -47,15 +46,3 @@ class Verbalizer:
     @property
     def classes(self) -> Sequence[str]:
         return tuple(self.words)
-
-
-@dataclass(frozen=True)
-class LabelIds:
-    """The words as one model's tokenizer reads them, with the class (index) of each."""
-
-    words: tuple[tuple[int, Ids], ...]
-
-    @property
-    def prefixes(self) -> list[Ids]:
-        """What of the words has to be read to score them: nothing where all are single tokens."""
-        return list(dict.fromkeys(ids[:-1] for _, ids in self.words))

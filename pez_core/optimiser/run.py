@@ -29,7 +29,7 @@ class Run:
     """A search under way, from its first step to the last, or until its time is over or `on_step` returns True.
 
     `time_budget` is in seconds (None: no limit); the first step is taken however short it is. `step` and `seconds` are
-    what an interrupted run has behind it. What goes into `history` is the search's to say.
+    what an interrupted run has behind it. `history` is what was told of every step that had a text.
     """
 
     def __init__(
@@ -76,6 +76,8 @@ class Run:
 
     def tell(self, reported: float, text: str) -> None:
         """Say how the best text does after this step."""
+        if text:
+            self.history.append(reported)
         if self._on_step is not None and self._on_step(Progress(self.step, self._steps, reported, text)):
             self._over = True
 

@@ -23,7 +23,7 @@ def by_hand(classifier, examples, prompt):
     for text in examples.texts:
         ids = model.vocabulary.encode(classifier.template.fill(text, prompt))
         logits = whole_logits(model, ids)[-1]
-        scores.append([logits[word[0]] for _, word in classifier.label_ids.words])
+        scores.append([logits[word[0]] for _, word in classifier.label_ids])
     return torch.tensor(scores)
 
 
@@ -106,13 +106,24 @@ def test_label_words_of_several_tokens_are_scored_as_sequences(model, make_examp
     for text, found in zip(some.texts, scores):
         context = model.vocabulary.encode(classifier.template.fill(text, "maybe"))
         sums = {}
-        for _, word in classifier.label_ids.words:
+        for _, word in classifier.label_ids:
             log = whole_logits(model, context + list(word)).log_softmax(-1)
             sums[word] = sum(log[len(context) - 1 + place, token] for place, token in enumerate(word))
         (first, second, third) = sums.values()
         wanted = torch.stack([torch.logaddexp(first, second), third])
         assert torch.allclose(found.log_softmax(-1), wanted.log_softmax(-1), atol=1e-4)
-    assert {len(word) for _, word in classifier.label_ids.words} >= {1, 2, 3}
+    assert {len(word) for _, word in classifier.label_ids} >= {1, 2, 3}
+
+
+def test_label_words_that_begin_alike_are_read_together(model, make_examples, monkeypatch):
+    words = Verbalizer({"a": ("green window", "great"), "b": ("green paper", "paper overall")})
+    classifier, reads, states = Classifier(model, Template(), words), [], model.states
+    monkeypatch.setattr(model, "states", lambda *given: reads.append(given) or states(*given))
+    classifier.scores(
+        model.embed(torch.tensor([classifier.prompt_ids("maybe")])), classifier.tokenised(make_examples(3, 5), 1)
+    )
+    assert sorted(len(ids) for _, ids in classifier.label_ids) == [1, 2, 2, 2]
+    assert len(reads) == 3, "behind the text alone, behind green, behind paper"
 
 
 def test_surprise_is_the_models_own(classifier, make_examples):
@@ -137,7 +148,7 @@ def test_the_gradient_is_that_of_a_plain_forward(classifier, make_examples):
         head = model.embed(torch.tensor(model.vocabulary.encode(classifier.template.head(text))))
         tail = model.embed(torch.tensor(model.vocabulary.encode(" It was")))
         logits = model.transformers_model(inputs_embeds=torch.cat([head, prompt, tail])[None]).logits[0, -1]
-        words = torch.stack([logits[word[0]] for _, word in classifier.label_ids.words])
+        words = torch.stack([logits[word[0]] for _, word in classifier.label_ids])
         loss = loss - words.log_softmax(0)[label] / len(some)
     (wanted,) = torch.autograd.grad(loss, prompt)
     assert -verdict.score.item() == pytest.approx(loss.item(), abs=1e-5)
@@ -190,7 +201,7 @@ def test_room_is_what_template_prompt_and_label_leave_of_the_context(classifier)
 
 def test_longer_labels_leave_less_room(model):
     classifier = Classifier(model, Template(), Verbalizer({"a": ("green window",), "b": ("great",)}))
-    longest = max(len(ids) for _, ids in classifier.label_ids.words)
+    longest = max(len(ids) for _, ids in classifier.label_ids)
     room = 64 - 2 - 5 - longest - SPARE
     assert longest > 1
     words = " ".join(["movie"] * room)

@@ -133,7 +133,7 @@ def test_ids_before_a_text_are_read_before_every_text(model, tokenizer, verbaliz
     (classes,) = classifier.scores(with_start.embeddings[:0][None], classifier.filled(some, "overall verdict")).classes
     whole = [0, *model.vocabulary.encode("the movie is dull . overall verdict It was")]
     logits = model.transformers_model(torch.tensor([whole])).logits[0, -1]
-    assert torch.allclose(classes[0], logits[[ids[0] for _, ids in classifier.label_ids.words]], atol=1e-4)
+    assert torch.allclose(classes[0], logits[[ids[0] for _, ids in classifier.label_ids]], atol=1e-4)
     assert classifier.truncated(Examples(("the movie " * 60,), (0,)), 5)[1] == 1
 
 

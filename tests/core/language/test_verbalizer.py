@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from pez_core import PezError
 from pez_core.language import Verbalizer
-from pez_core.language.verbalizer import LabelIds
 
 words = st.text("abcdefghij", min_size=1, max_size=5)
 
@@ -22,11 +21,6 @@ def test_spaces_and_empty_parts_do_no_harm():
     verbalizer = Verbalizer.parse(" 0 = terrible | bad , ,1= great=good ,")
     assert verbalizer.words == {"0": ("terrible", "bad"), "1": ("great=good",)}
     assert verbalizer.classes == ("0", "1") and str(verbalizer) == "0=terrible|bad,1=great=good"
-
-
-def test_what_is_read_to_score_words_is_all_but_their_last_tokens():
-    ids = LabelIds(((0, (5,)), (0, (6, 7, 8)), (1, (6, 7, 9)), (1, (4, 3))))
-    assert ids.prefixes == [(), (6, 7), (4,)]
 
 
 @pytest.mark.parametrize(
