@@ -1,7 +1,5 @@
 """The best text so far, judged by what the tokenizer makes of the text rather than by the ids that were tried."""
 
-from __future__ import annotations
-
 import math
 
 from .errors import PezError

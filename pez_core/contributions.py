@@ -1,7 +1,5 @@
 """What each token of a prompt is worth: the similarity that is lost when it is left out."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

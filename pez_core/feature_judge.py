@@ -1,7 +1,5 @@
 """What a search on CLIP judges learned tokens by: their text features, under an objective."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """What a prompt is searched for: scores of text features, higher is better, and their weighted sums."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """The search for a prompt: descent by gradient from random tokens, then refinement of the best text."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """What people may set: what every search has, and what one on CLIP has besides."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, fields
 from typing import Any

@@ -1,7 +1,5 @@
 """What people come for: invert, style, distill, concat and score."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Token ids and the text they stand for: decoding, encoding, the round trip, and which ids a search may use."""
 
-from __future__ import annotations
-
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

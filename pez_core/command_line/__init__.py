@@ -1,7 +1,5 @@
 """The command line: pez invert | style | negative | distill | concat | score | classify, or python -m pez_core."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

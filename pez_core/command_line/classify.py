@@ -1,7 +1,5 @@
 """pez classify fit | eval | transfer."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """Commands, the options that several of them share, and the settings that these give."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable
 from dataclasses import asdict, fields

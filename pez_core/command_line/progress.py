@@ -1,7 +1,5 @@
 """Progress of a search in a terminal."""
 
-from __future__ import annotations
-
 import signal
 import sys
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Commands on CLIP: invert, style, negative, distill, concat, score."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from functools import partial

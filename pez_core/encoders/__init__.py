@@ -1,7 +1,5 @@
 """Models that read texts and pictures into one space. A new kind is a module here, and a line in LOADERS."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch

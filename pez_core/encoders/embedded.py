@@ -1,7 +1,5 @@
 """The small model that comes along."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

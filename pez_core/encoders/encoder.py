@@ -1,7 +1,5 @@
 """A text tower, its vocabulary and its image side in one object."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Two text towers that read the same tokens, as SDXL's do."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Pictures as float tensors (H, W, channels) with values 0 to 1: opened, checked, and brought to RGB."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

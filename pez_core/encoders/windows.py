@@ -1,7 +1,5 @@
 """Texts that are longer than a text tower reads at once."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from .encoder import Encoder

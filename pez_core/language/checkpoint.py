@@ -1,7 +1,5 @@
 """Where learning stands, in a folder: JSON, and tensors in safetensors."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

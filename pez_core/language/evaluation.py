@@ -1,7 +1,5 @@
 """How well a prompt in plain text does, raw and with the class prior taken out."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

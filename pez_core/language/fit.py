@@ -1,7 +1,5 @@
 """Learning a prompt for classification, with validation and checkpoints."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """From a file of labelled texts to a learned prompt."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What learned ids are judged by: task and fluency on a mini-batch of examples."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

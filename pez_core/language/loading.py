@@ -1,7 +1,5 @@
 """Language models from a folder, in safetensors or GGUF."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Collection
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Ways to learn a prompt for classification. Each takes a step at a time, and its state can be saved between steps."""
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence

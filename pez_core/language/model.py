@@ -1,7 +1,5 @@
 """A frozen causal language model, differentiable in its input embeddings."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Prompts by their accuracy on the validation data."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """What people may set when a prompt for classification is learned."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from ..errors import PezError

@@ -1,7 +1,5 @@
 """How a text, a learned prompt and a label word stand together."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The vocabulary of a language model's own tokenizer."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from functools import cached_property

@@ -1,7 +1,5 @@
 """How an optimiser learns what prompts are worth."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 

@@ -1,7 +1,5 @@
 """Projection of the iterate onto the vocabulary (Wen et al. 2023, section 3, Proj_E)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Refinement of the best prompt by swapping tokens, after the search by gradient descent."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

@@ -1,7 +1,5 @@
 """How a search runs: one clock, a time budget, progress, a way to stop, and the history."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable

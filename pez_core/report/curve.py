@@ -1,7 +1,5 @@
 """A picture of how a search went."""
 
-from __future__ import annotations
-
 import textwrap
 import warnings
 from collections.abc import Sequence

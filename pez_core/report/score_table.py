@@ -1,7 +1,5 @@
 """A text against pictures, by one model or several side by side."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from torch import Tensor
