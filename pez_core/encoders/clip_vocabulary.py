@@ -1,16 +1,11 @@
 """CLIP's vocabulary."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ..vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from open_clip import SimpleTokenizer
 
 Encode = Callable[[str], list[int]]
 
@@ -44,8 +39,8 @@ class ClipVocabulary(Vocabulary):
 
 
 @lru_cache(maxsize=1)
-def clip_tokenizer() -> SimpleTokenizer:
-    """open_clip's tokenizer, built once; open_clip takes seconds to import, so not before it is needed."""
+def clip_tokenizer() -> Any:
+    """open_clip's SimpleTokenizer, built once; open_clip takes seconds to import, so not before it is needed."""
     from open_clip import SimpleTokenizer
 
     return SimpleTokenizer()

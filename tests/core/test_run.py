@@ -172,3 +172,11 @@ def test_every_run_has_a_history_of_its_own():
     one, other = Run(1), Run(1)
     one.history.append(0.5)
     assert other.history == []
+
+
+def test_the_history_is_what_was_told_of_every_step_that_had_a_text():
+    run = Run(3)
+    for reported, text in ((-1.0, ""), (0.2, "one"), (0.2, "one")):
+        run.next()
+        run.tell(reported, text)
+    assert run.history == [0.2, 0.2]
