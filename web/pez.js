@@ -5,6 +5,7 @@ import { Result } from "./result.js";
 
 const NODES = "PEZ";
 const HEIGHT = 150;
+const UNNAMED = "00000000-0000-0000-0000-000000000000"; // the id of a workflow that has not been given one yet
 
 // Which workflow a run belongs to, by the run's id. A result that comes from ComfyUI's cache belongs to any.
 const workflows = new Map();
@@ -44,7 +45,7 @@ function nodeAt(path) {
 
 function belongsElsewhere(workflow) {
     const open = openGraph()?.id;
-    return workflow && open && workflow !== open;
+    return workflow && open && workflow !== UNNAMED && workflow !== open;
 }
 
 function showFound(path, output) {

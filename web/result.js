@@ -6,6 +6,7 @@ import { say, translated } from "./words.js";
 const STYLE = `
 .pez-result { display: flex; flex-direction: column; gap: 4px; padding: 6px; box-sizing: border-box; overflow: auto;
     font: 12px/1.5 sans-serif; color: var(--input-text, #ddd); background: var(--comfy-input-bg, #222); border-radius: 6px; }
+.lg-node .pez-result { background: var(--component-node-widget-background, var(--comfy-input-bg, #222)); }
 .pez-result .pez-text { flex: 1; min-height: 2em; overflow: auto; user-select: text; cursor: text; white-space: pre-wrap; }
 .pez-result .pez-text span { border-radius: 3px; }
 .pez-result .pez-line { display: flex; flex-wrap: wrap; gap: 2px 6px; align-items: center; }
