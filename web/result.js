@@ -68,6 +68,7 @@ export class Result {
     showProgress({ text, value, step, steps, seconds_left: left, measure, item }) {
         if (this.#running.length && step < this.#running.at(-1)[0]) this.#running = [];
         this.#running.push([step, value]);
+        this.element.dataset.state = "running";
         this.#label();
         this.text.textContent = text;
         this.notes.hidden = this.pager.hidden = this.copyAll.hidden = true;
@@ -96,6 +97,7 @@ export class Result {
 
     #showPage() {
         const { text, value, pieces, curve, notes, measure } = this.#found[this.#page];
+        this.element.dataset.state = "found";
         this.#label();
         this.#showPieces(text, pieces);
         this.figures.textContent = `${say(measure)} ${value.toFixed(3)}`;

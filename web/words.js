@@ -1,7 +1,7 @@
 // What the page says, in the languages it can say it in; another language is another entry of WORDS.
 import { app } from "../../scripts/app.js";
 
-const WORDS = {
+export const WORDS = {
     en: {
         similarity: "similarity",
         accuracy: "accuracy",
