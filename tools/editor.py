@@ -17,8 +17,9 @@ OPEN = """async (workflow) => {
     await window.app.loadGraphData(workflow, true, true, 'test');
     await new Promise((wait) => setTimeout(wait, 500));
     const nodes = window.app.graph._nodes;
+    const isFile = (value) => /\\.\\w+$/.test(value);
     const lacksFile = (node) => node.widgets?.some(
-        ({ value, options }) => Array.isArray(options?.values) && /\\.\\w+$/.test(value) && !options.values.includes(value));
+        ({ value, options }) => Array.isArray(options?.values) && isFile(value) && !options.values.includes(value));
     return {
         missing: nodes.filter((node) => !LiteGraph.registered_node_types[node.type]).map((node) => node.type),
         faulty: nodes.filter((node) => node.has_errors && !lacksFile(node)).map((node) => node.type),

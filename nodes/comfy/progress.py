@@ -12,7 +12,7 @@ from server import PromptServer
 
 from ...pez_core import OnStep, Progress, SearchSettings
 
-# A type that the editor knows from its first moment: one of our own would be reported as unknown until our page is loaded.
+# A type that the editor knows from the start: it would report one of our own as unknown until our scripts are loaded.
 EVENT = "progress"
 SECONDS_BETWEEN_MESSAGES = 0.25
 
@@ -55,7 +55,7 @@ def running_id() -> str | None:
 
 
 def _list_index() -> int | None:
-    """Which element of a list the node runs for, from 0. ComfyUI says 0 without a list too, and never how many follow."""
+    """Which element of a list the node runs for, from 0, as it is without a list too; how many follow is not told."""
     context = get_executing_context()
     return context.list_index if context else None
 

@@ -56,7 +56,7 @@ ENTER = """(id) => {
 CONTRAST = """() => {
     const luminance = (colour) => {
         const parts = colour.match(/[\\d.]+/g).slice(0, 3).map((part) => part / 255);
-        const [red, green, blue] = parts.map((part) => part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+        const [red, green, blue] = parts.map((part) => ((part + 0.055) / 1.055) ** 2.4);
         return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
     };
     const style = getComputedStyle(document.querySelector('.pez-result'));
