@@ -55,7 +55,9 @@ ENTER = """(id) => {
 }"""
 LISTEN = """() => {
     window.said = [];
-    const listen = () => window.said.push(...[...document.querySelectorAll('.pez-figures')].map((line) => line.innerText));
+    const listen = () => {
+        for (const figures of document.querySelectorAll('.pez-figures')) window.said.push(figures.innerText);
+    };
     new MutationObserver(listen).observe(document, { subtree: true, childList: true });
 }"""
 CONTRAST = """() => {
@@ -206,6 +208,7 @@ def test_a_search_shows_in_its_own_tab_only(page, server):
     editor_page, _ = page
     open_graph(editor_page, one_search(steps=60), "searching")
     identity = queue(editor_page)
+    editor_page.locator("[data-state]").wait_for(state="attached")
     open_graph(editor_page, one_search(steps=60), "waiting")
     record = server.finish(identity)
     editor_page.evaluate(MOVE, ["LoadImage", -700])
