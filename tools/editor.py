@@ -17,19 +17,24 @@ OPEN = """async (workflow) => {
     await window.app.loadGraphData(workflow, true, true, 'test');
     await new Promise((wait) => setTimeout(wait, 500));
     const nodes = window.app.graph._nodes;
+    const isFile = (value) => /\\.\\w+$/.test(value);
+    const lacksFile = (node) => node.widgets?.some(
+        ({ value, options }) => Array.isArray(options?.values) && isFile(value) && !options.values.includes(value));
     return {
         missing: nodes.filter((node) => !LiteGraph.registered_node_types[node.type]).map((node) => node.type),
-        faulty: nodes.filter((node) => node.has_errors).map((node) => node.type),
+        faulty: nodes.filter((node) => node.has_errors && !lacksFile(node)).map((node) => node.type),
         alerts: [...document.querySelectorAll('.p-toast-message, .p-dialog')].map((alert) => alert.innerText),
         saved: window.app.graph.serialize(),
     };
 }"""
 
-FINISHED = """(count) => {
-    const shown = window.app.graph._nodes.filter((node) => node.pezResult);
-    const running = [...document.querySelectorAll('.pez-figures')].some((figures) => /step/.test(figures.innerText));
-    return shown.length >= count && !running;
-}"""
+NODES = """((root) => [root, ...(root.subgraphs?.values() ?? [])].flatMap((graph) => graph._nodes))(
+    window.app.rootGraph ?? window.app.graph)"""
+SHOWN = f"{NODES}.filter((node) => node.pezResult).map((node) => [String(node.id), node.pezResult.text.textContent])"
+FINISHED = f"""(count) => {{
+    const states = {NODES}.flatMap((node) => node.pezResult?.element.dataset.state ?? []);
+    return states.length >= count && states.every((state) => state === 'found');
+}}"""
 
 
 @contextmanager
@@ -50,7 +55,10 @@ def editor(url: str) -> Iterator[tuple[Page, list[str]]]:
 
 
 def open_workflow(page: Page, workflow: dict[str, Any]) -> dict[str, Any]:
-    """Load a workflow: missing and faulty nodes, alerts and dialogs, and the workflow as the editor would save it."""
+    """Load a workflow: missing and faulty nodes, alerts and dialogs, and the workflow as the editor would save it.
+
+    A node that names a file which is not there is not faulty, although newer editors mark it.
+    """
     opened: dict[str, Any] = page.evaluate(OPEN, workflow)
     return opened
 
@@ -66,3 +74,8 @@ def queue(page: Page) -> str:
 def wait_for_results(page: Page, record: dict[str, Any]) -> None:
     """Wait until every node that has a result in the server's record of a run shows it."""
     page.wait_for_function(FINISHED, arg=sum("pez" in output for output in record["outputs"].values()))
+
+
+def shown_results(page: Page) -> dict[str, str]:
+    """The texts that nodes show, by node."""
+    return dict(page.evaluate(SHOWN))

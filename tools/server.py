@@ -22,7 +22,10 @@ def comfyui_path() -> Path | None:
 
 
 class Server:
-    """A server started on a free port, and the few requests that tests make."""
+    """A server started on a free port, and the few requests that tests make.
+
+    COMFYUI_FRONTEND may name the folder of an editor's files, to try another one than is installed.
+    """
 
     def __init__(self, checkout: Path, base: Path) -> None:
         self.base = base
@@ -30,6 +33,8 @@ class Server:
         self.log = base / "server.log"
         port = self.url.rsplit(":", 1)[1]
         arguments = ["--cpu", "--port", port, "--base-directory", str(base), "--disable-api-nodes"]
+        if frontend := os.environ.get("COMFYUI_FRONTEND"):
+            arguments += ["--front-end-root", frontend]
         with self.log.open("wb") as log:
             command = [sys.executable, str(checkout / "main.py"), *arguments]
             self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=base)

@@ -3,9 +3,12 @@ import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 import { Result } from "./result.js";
 
-const CATEGORY = "PEZ";
-const EVENT = "pez.progress";
+const NODES = "PEZ";
 const HEIGHT = 150;
+const UNNAMED = "00000000-0000-0000-0000-000000000000"; // the id of a workflow that has not been given one yet
+
+// Which workflow a run belongs to, by the run's id. A result that comes from ComfyUI's cache belongs to any.
+const workflows = new Map();
 
 function resultOf(node) {
     if (!node.pezResult) {
@@ -23,36 +26,53 @@ function resultOf(node) {
     return node.pezResult;
 }
 
-// A node inside subgraphs is named by the way to it, such as "7:3".
+function openGraph() {
+    return app.rootGraph ?? app.graph;
+}
+
+// Our node at a path: a node inside subgraphs is named by the nodes that lead to it, such as "7:3", or by the subgraph's
+// own id, such as "4f0c…:3".
 function nodeAt(path) {
-    let graph = app.rootGraph ?? app.graph;
+    let graph = openGraph();
     let node = null;
     for (const id of String(path).split(":")) {
-        node = graph?.getNodeById(Number(id));
-        graph = node?.subgraph;
+        const subgraph = graph?.subgraphs?.get(id);
+        node = subgraph ? null : graph?.getNodeById(id);
+        graph = subgraph ?? node?.subgraph;
     }
-    return node;
+    return node?.comfyClass?.startsWith(NODES) ? node : null;
 }
+
+function belongsElsewhere(workflow) {
+    const open = openGraph()?.id;
+    return workflow && open && workflow !== UNNAMED && workflow !== open;
+}
+
+function showFound(path, output) {
+    const found = output?.pez;
+    if (!found?.length || belongsElsewhere(workflows.get(found[0].run))) return;
+    const node = nodeAt(path);
+    if (node) resultOf(node).showFound(found);
+}
+
+api.addEventListener("progress", ({ detail: { node: path, pez } }) => {
+    if (!pez) return;
+    workflows.set(pez.run, pez.workflow);
+    const node = belongsElsewhere(pez.workflow) ? null : nodeAt(path);
+    if (node) resultOf(node).showProgress(pez);
+});
+
+api.addEventListener("executed", ({ detail: { node, display_node, output, prompt_id } }) => {
+    const [found] = output?.pez ?? [];
+    if (found && found.run !== prompt_id) workflows.delete(found.run);
+    showFound(display_node ?? node, output);
+});
 
 app.registerExtension({
     name: "PEZ.Results",
 
-    setup() {
-        api.addEventListener(EVENT, ({ detail }) => {
-            const open = (app.rootGraph ?? app.graph)?.id;
-            const elsewhere = detail.workflow && open && detail.workflow !== open;
-            const node = elsewhere ? null : nodeAt(detail.node);
-            if (node) resultOf(node).showProgress(detail);
-        });
-    },
-
-    beforeRegisterNodeDef(nodeType, nodeData) {
-        if (nodeData.category !== CATEGORY) return;
-        const { onExecuted } = nodeType.prototype;
-        nodeType.prototype.onExecuted = function (output) {
-            onExecuted?.apply(this, arguments);
-            const [found] = output?.pez ?? [];
-            if (found) resultOf(this).showFound(found);
-        };
+    // After undo, redo and a change of tabs, the nodes are new ones.
+    onNodeOutputsUpdated(outputs) {
+        for (const [path, output] of Object.entries(outputs)) showFound(path, output);
     },
 });

@@ -1,19 +1,26 @@
 // What a search found, as an element: the prompt with its tokens shaded by what they contribute, figures, and a curve.
+// A node that ran for a list has several results, which the reader leafs through.
+import { Curve } from "./curve.js";
+import { say, translated } from "./words.js";
 
 const STYLE = `
 .pez-result { display: flex; flex-direction: column; gap: 4px; padding: 6px; box-sizing: border-box; overflow: auto;
     font: 12px/1.5 sans-serif; color: var(--input-text, #ddd); background: var(--comfy-input-bg, #222); border-radius: 6px; }
+.lg-node .pez-result { background: var(--component-node-widget-background, var(--comfy-input-bg, #222)); }
 .pez-result .pez-text { flex: 1; min-height: 2em; overflow: auto; user-select: text; cursor: text; white-space: pre-wrap; }
 .pez-result .pez-text span { border-radius: 3px; }
-.pez-result .pez-figures { display: flex; gap: 8px; align-items: center; opacity: 0.85; }
-.pez-result .pez-figures span { flex: 1; }
+.pez-result .pez-line { display: flex; flex-wrap: wrap; gap: 2px 6px; align-items: center; }
+.pez-result .pez-figures { flex: 1; }
+.pez-result .pez-pager { display: flex; gap: 4px; align-items: center; white-space: nowrap; }
 .pez-result button { font: inherit; color: inherit; background: none; border: 1px solid currentColor; border-radius: 4px;
-    padding: 0 6px; cursor: pointer; }
+    padding: 0 6px; cursor: pointer; white-space: nowrap; }
 .pez-result canvas { width: 100%; height: 32px; flex: none; }
-.pez-result .pez-notes { color: #e0a030; }
+.pez-result .pez-notes { white-space: pre-wrap; border-left: 3px solid #e0a030; padding-left: 6px; }
+.pez-result [hidden] { display: none; }
 `;
 const GAIN = "64, 160, 110";
 const LOSS = "200, 80, 80";
+const COPIED_SECONDS = 1.5;
 
 function element(tag, className, parent) {
     const made = document.createElement(tag);
@@ -22,43 +29,91 @@ function element(tag, className, parent) {
     return made;
 }
 
+function button(className, parent, onclick) {
+    const made = element("button", className, parent);
+    made.type = "button";
+    made.onclick = onclick;
+    return made;
+}
+
 export class Result {
-    #points = [];
+    #running = [];
+    #found = [];
+    #page = 0;
 
     constructor() {
         this.element = element("div", "pez-result");
         element("style", "", this.element).textContent = STYLE;
         this.text = element("div", "pez-text", this.element);
-        const line = element("div", "pez-figures", this.element);
-        this.figures = element("span", "", line);
-        this.copy = element("button", "pez-copy", line);
-        this.copy.textContent = "Copy";
-        this.copy.onclick = () => this.#copyText();
-        this.canvas = element("canvas", "pez-curve", this.element);
+        const line = element("div", "pez-line", this.element);
+        this.figures = element("span", "pez-figures", line);
+        this.pager = element("span", "pez-pager", line);
+        this.previous = button("pez-previous", this.pager, () => this.#turn(-1));
+        this.place = element("span", "pez-place", this.pager);
+        this.next = button("pez-next", this.pager, () => this.#turn(1));
+        this.copy = button("pez-copy", line, () => this.#copy(this.copy, this.text.textContent));
+        this.copyAll = button("pez-copy-all", line, () =>
+            this.#copy(this.copyAll, this.#found.map(({ text }) => text).join("\n")),
+        );
+        this.curve = new Curve();
+        this.element.append(this.curve.canvas);
         this.notes = element("div", "pez-notes", this.element);
+        [this.previous.textContent, this.next.textContent] = ["‹", "›"];
         for (const event of ["pointerdown", "wheel"]) {
             this.text.addEventListener(event, (happened) => happened.stopPropagation());
         }
-        new ResizeObserver(() => this.#draw()).observe(this.canvas);
     }
 
-    showProgress({ text, value, step, steps, seconds_left: left, measure }) {
-        if (!this.#points.length || step < this.#points.at(-1)[0]) this.#points = [];
-        this.#points.push([step, value]);
+    // The best text so far; `item` counts from 0 where the node runs for a list, and for any other node stays there.
+    showProgress({ text, value, step, steps, seconds_left: left, measure, item }) {
+        if (this.#running.length && step < this.#running.at(-1)[0]) this.#running = [];
+        this.#running.push([step, value]);
+        this.element.dataset.state = "running";
+        this.#label();
         this.text.textContent = text;
-        this.notes.textContent = "";
-        this.figures.textContent =
-            `${measure} ${value.toFixed(3)} · step ${step} of ${steps} · ${Math.ceil(left)} s left`;
-        this.#draw();
+        this.notes.hidden = this.pager.hidden = this.copyAll.hidden = true;
+        const parts = [
+            `${say(measure)} ${value.toFixed(3)}`,
+            say("step", { step, steps }),
+            say("left", { seconds: Math.ceil(left) }),
+        ];
+        if (item) parts.unshift(say("item", { item: item + 1 }));
+        this.figures.textContent = parts.join(" · ");
+        this.curve.show(this.#running);
     }
 
-    showFound({ text, value, pieces, curve, notes, measure }) {
+    // One result, or one for each element of the list that the node ran for.
+    showFound(found) {
+        this.#running = [];
+        this.#found = found;
+        this.#page = 0;
+        this.#showPage();
+    }
+
+    #turn(by) {
+        this.#page = (this.#page + by + this.#found.length) % this.#found.length;
+        this.#showPage();
+    }
+
+    #showPage() {
+        const { text, value, pieces, curve, notes, measure } = this.#found[this.#page];
+        this.element.dataset.state = "found";
+        this.#label();
         this.#showPieces(text, pieces);
-        this.figures.textContent = `${measure} ${value.toFixed(3)}`;
-        this.notes.textContent = notes.join("\n");
-        this.#points = curve.map((best, index) => [index, best]);
-        this.#draw();
-        this.#points = [];
+        this.figures.textContent = `${say(measure)} ${value.toFixed(3)}`;
+        this.notes.textContent = notes.map(translated).join("\n");
+        this.notes.hidden = !notes.length;
+        this.curve.show(curve.map((best, index) => [index, best]));
+        const pages = this.#found.length;
+        this.pager.hidden = this.copyAll.hidden = pages < 2;
+        this.place.textContent = say("page", { page: this.#page + 1, pages });
+    }
+
+    #label() {
+        this.copy.textContent = say("copy");
+        this.copyAll.textContent = say("copyAll");
+        this.previous.title = say("previous");
+        this.next.title = say("next");
     }
 
     // The text as it is, with those parts shaded that the tokens stand for.
@@ -81,39 +136,16 @@ export class Result {
         this.text.append(text.slice(done));
     }
 
-    #draw() {
-        const { canvas } = this;
-        const points = this.#drawn = this.#points.length ? this.#points : (this.#drawn ?? []);
-        canvas.width = canvas.clientWidth || 1;
-        canvas.height = canvas.clientHeight || 1;
-        canvas.hidden = points.length < 2;
-        if (canvas.hidden) return;
-        const values = points.map(([, value]) => value);
-        const [low, high] = [Math.min(...values), Math.max(...values)];
-        const [first, last] = [points[0][0], points.at(-1)[0]];
-        const context = canvas.getContext("2d");
-        context.strokeStyle = `rgb(${GAIN})`;
-        context.lineWidth = 1.5;
-        context.beginPath();
-        for (const [step, value] of points) {
-            const across = ((step - first) / (last - first || 1)) * canvas.width;
-            const down = (1 - (value - low) / (high - low || 1)) * (canvas.height - 4) + 2;
-            context.lineTo(across, down);
-        }
-        context.stroke();
-    }
-
-    #drawn;
-
-    async #copyText() {
+    async #copy(button, text) {
         try {
-            await navigator.clipboard.writeText(this.text.textContent);
+            await navigator.clipboard.writeText(text);
         } catch {
             // Without a secure connection a page may not write the clipboard: select, so that the keyboard can.
+            this.text.textContent = text;
             getSelection().selectAllChildren(this.text);
             return;
         }
-        this.copy.textContent = "Copied";
-        setTimeout(() => (this.copy.textContent = "Copy"), 1500);
+        button.textContent = say("copied");
+        setTimeout(() => this.#label(), COPIED_SECONDS * 1000);
     }
 }

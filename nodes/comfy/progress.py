@@ -7,11 +7,13 @@ from typing import Any
 
 import comfy.model_management
 import comfy.utils
+from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
 from ...pez_core import OnStep, Progress, SearchSettings
 
-EVENT = "pez.progress"
+# A type that the editor knows from the start: it would report one of our own as unknown until our scripts are loaded.
+EVENT = "progress"
 SECONDS_BETWEEN_MESSAGES = 0.25
 
 
@@ -24,7 +26,7 @@ def progress_on_node(hidden: Any, measure: str, steps: int, time_budget: float |
     """What a search of `steps` calls after each: it moves the node's progress bar, writes to the editor what the best
     text so far has of the `measure`, and raises ComfyUI's interruption on Cancel.
     """
-    place = {"node": hidden.unique_id, "workflow": _workflow_id(hidden.extra_pnginfo)}
+    place = {"workflow": _workflow_id(hidden.extra_pnginfo), "run": running_id(), "item": _list_index()}
     bar = comfy.utils.ProgressBar(steps)
     began = time.monotonic()
     last_shown = 0.0
@@ -41,9 +43,21 @@ def progress_on_node(hidden: Any, measure: str, steps: int, time_budget: float |
                 left = max(0.0, min(left, began + time_budget - now))
             if progress.text:
                 message = {"value": progress.reported, "text": progress.text, "step": progress.step, "steps": steps}
-                _send({**place, "seconds_left": left, "measure": measure, **message})
+                _send(hidden.unique_id, {**place, "seconds_left": left, "measure": measure, **message})
 
     return show
+
+
+def running_id() -> str | None:
+    """The id of the queued prompt that is running."""
+    context = get_executing_context()
+    return context.prompt_id if context else None
+
+
+def _list_index() -> int | None:
+    """Which element of a list the node runs for, from 0, as it is without a list too; how many follow is not told."""
+    context = get_executing_context()
+    return context.list_index if context else None
 
 
 def _workflow_id(extra: Any) -> str | None:
@@ -51,6 +65,8 @@ def _workflow_id(extra: Any) -> str | None:
     return ((extra or {}).get("workflow") or {}).get("id")
 
 
-def _send(message: dict[str, Any]) -> None:
+def _send(node: str, message: dict[str, Any]) -> None:
+    """What ComfyUI sends of a node's progress, and our message with it, which web/pez.js reads."""
     server: Any = PromptServer.instance
-    server.send_sync(EVENT, message, server.client_id)
+    bar = {"value": message["step"], "max": message["steps"], "prompt_id": message["run"], "node": node}
+    server.send_sync(EVENT, {**bar, "pez": message}, server.client_id)

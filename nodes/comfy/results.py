@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from comfy_api.latest import io
+import folder_paths
+from comfy_api.latest import io, ui
 
 from ...pez_core import HardPrompt
 from ...pez_core.report.curve import draw_curve
 from .encoders import conditioning
+from .progress import running_id
 
 MOST_POINTS = 200
 
@@ -40,9 +43,17 @@ def on_node(
     notes: Sequence[str],
     pieces: Sequence[tuple[str, float]] = (),
 ) -> dict[str, Any]:
-    """The message that web/pez.js reads when a node has run."""
+    """What web/pez.js reads when a node has run, and a file of the text, which the editor's App mode shows."""
     for note in notes:
         logging.getLogger(__name__).warning("PEZ: %s", note)
     curve = history[:: max(1, len(history) // MOST_POINTS)]
     fields = {"measure": measure, "value": value, "text": text, "curve": curve, "notes": notes, "pieces": pieces}
-    return {"pez": [fields]}
+    return {"pez": [{**fields, "run": running_id()}], "files": [_text_file(text)]}
+
+
+def _text_file(text: str) -> ui.SavedResult:
+    """The text in ComfyUI's folder of temporary files, as its own nodes keep previews of pictures there."""
+    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path("prompt", folder_paths.get_temp_directory())
+    file = f"{name}_{counter:05}_.txt"
+    (Path(folder) / file).write_text(text, encoding="utf-8")
+    return ui.SavedResult(file, subfolder, io.FolderType.temp)

@@ -13,11 +13,14 @@ from pathlib import Path
 
 import pytest
 from model_files import write_clip_l, write_sd15, write_small_projection, write_vit_h, write_vit_l
+from playwright.sync_api import Page
 from tiny_language import make_examples
 
+from tools.editor import CHROMIUM, editor
 from tools.server import REPOSITORY, Server, comfyui_path
 
 HERE = Path(__file__).parent
+NODES_2 = {"canvas": False, "nodes2": True}
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +37,17 @@ def server(tmp_path_factory: pytest.TempPathFactory, model_folder: Path, picture
     running = Server(checkout, base)
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="module", params=NODES_2)
+def page(server: Server, request: pytest.FixtureRequest) -> Iterator[tuple[Page, list[str]]]:
+    """The editor in each of its two renderers, and the list that its console errors go to."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium: install one to test in the editor")
+    # A new user would get the template browser in front.
+    server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": NODES_2[request.param]})
+    with editor(server.url) as opened:
+        yield opened
 
 
 def _furnish(base: Path, checkout: Path) -> None:
