@@ -1,7 +1,5 @@
 """ComfyUI's own text encoders with random weights, as Load CLIP gives them and the nodes read them."""
 
-from __future__ import annotations
-
 import importlib
 from pathlib import Path
 from types import SimpleNamespace

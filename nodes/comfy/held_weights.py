@@ -1,7 +1,5 @@
 """Weights of ComfyUI's layers: as ComfyUI casts them for one product, or cast once and held while a search runs."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

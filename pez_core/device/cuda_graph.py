@@ -1,7 +1,5 @@
 """A step of the search as a CUDA graph: launched as one piece, instead of a thousand kernels one by one."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Sequence
 
