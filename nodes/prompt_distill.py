@@ -29,7 +29,7 @@ class PromptDistill(io.ComfyNode):
                     tooltip="Share of the prompt's tokens to keep, when target_length is 0.",
                 ),
                 io.Int.Input(
-                    "target_length", default=0, min=0, max=sockets.WINDOW,
+                    "target_length", default=0, min=0, max=sockets.LONGEST,
                     tooltip="How many tokens to keep; 0 takes the ratio instead.",
                 ),
                 *sockets.search_inputs(),

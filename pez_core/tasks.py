@@ -116,8 +116,10 @@ def _attract(targets: Tensor, avoid: Tensor | None, batch: int | None) -> Object
 def _searched(
     task: str, encoder: Encoder, objective: Objective, settings: SearchSettings, on_step: OnStep | None
 ) -> HardPrompt:
-    found = search(encoder, objective, settings, on_step)
-    pieces = contributions(encoder, found.tokens, objective)
+    encoder.bring()
+    with encoder.held():
+        found = search(encoder, objective, settings, on_step)
+        pieces = contributions(encoder, found.tokens, objective)
     return HardPrompt(
         task, found.text, found.tokens, found.similarity, encoder.name, settings, found.history, pieces, found.notes
     )

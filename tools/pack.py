@@ -1,10 +1,12 @@
-"""The pack, imported in this process as ComfyUI imports it, on the CPU and without a server."""
+"""The pack, imported in this process as ComfyUI imports it, without a server."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
 
 from tools.server import REPOSITORY, comfyui_path
@@ -12,15 +14,16 @@ from tools.server import REPOSITORY, comfyui_path
 NAME = "comfyui_pez"
 
 
-def import_pack() -> ModuleType:
+def import_pack(checkout: Path | None = None, arguments: Sequence[str] = ("--cpu",)) -> ModuleType:
     """The pack's package; what is in it is imported by names that begin with `NAME`.
 
-    Exits where no ComfyUI is found. ComfyUI reads the command line as it is imported, so parse yours before.
+    ComfyUI is that of `checkout`, or the one that tests take, and starts with `arguments`. It reads the command line as
+    it is imported, so parse yours before. Exits where no ComfyUI is found.
     """
-    comfyui = comfyui_path()
+    comfyui = checkout or comfyui_path()
     if comfyui is None:
         sys.exit("no ComfyUI is found; set COMFYUI_PATH to a checkout, or put it at ~/ComfyUI.")
-    sys.argv[1:] = ["--cpu"]
+    sys.argv[1:] = arguments
     sys.path.insert(0, str(comfyui))
     importlib.import_module("comfy.options").enable_args_parsing()
     importlib.import_module("utils.extra_config")  # before ComfyUI's folder "comfy" brings another module "utils"

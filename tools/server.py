@@ -12,6 +12,8 @@ from typing import Any
 
 import requests
 
+from pez_core.device.choice import best_device
+
 REPOSITORY = Path(__file__).parents[1]
 
 
@@ -32,7 +34,8 @@ class Server:
         self.url = f"http://127.0.0.1:{_free_port()}"
         self.log = base / "server.log"
         port = self.url.rsplit(":", 1)[1]
-        arguments = ["--cpu", "--port", port, "--base-directory", str(base), "--disable-api-nodes"]
+        arguments = ["--port", port, "--base-directory", str(base), "--disable-api-nodes"]
+        arguments += ["--cpu"] * (best_device().type == "cpu")
         if frontend := os.environ.get("COMFYUI_FRONTEND"):
             arguments += ["--front-end-root", frontend]
         with self.log.open("wb") as log:

@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from pez_core.device.choice import best_device
 from training.captions import COLOUR_NAMES, STYLE_NAMES, Caption, sample_caption, sample_nonsense, true_tokens
 from training.drawings import Concept, load_drawings
 from training.pictures import MEAN, SEEN_JITTER, SIZE, STD, Sample, compose, normalise
@@ -290,7 +291,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the embedded model; run again to go on after a break.")
     parser.add_argument("--packages", type=Path, required=True, help="node_modules with the npm packages")
     parser.add_argument("--out", type=Path, required=True, help="folder for the model and its checkpoints")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", default=str(best_device()))
     parser.add_argument("--seed", type=int, default=SEED, help="another seed makes another model of the same kind")
     parser.add_argument("--short", action="store_true", help=f"one stage of {SHORT.steps} steps, for a rougher model")
     arguments = parser.parse_args()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,8 +21,10 @@ from ...pez_core.encoders.tower import TextTower, unit
 from .clip_tower import ComfyTower, conditioning_tower
 from .text_projection import NO_FILE, is_missing, read_projection
 
+ImageFeatures = Callable[[Sequence[Tensor]], Tensor]
 TOKENIZER_KEYS = {"clip_g": "g", "clip_h": "h", "clip_l": "l"}
-MISSING_CLIP = "clip is not connected; connect a CLIP, or an encoder from Load PEZ Encoder."
+LOADER = "an encoder from Load PEZ Encoder"
+MISSING_CLIP = f"clip is not connected; connect a CLIP, or {LOADER}."
 
 
 def picture_encoder(
@@ -37,10 +41,10 @@ def picture_encoder(
         return encoder
     if clip is None:
         raise PezError(MISSING_CLIP)
-    visions = [vision for vision in visions if vision is not None]
-    if not visions:
-        raise PezError("clip_vision is not connected; connect the CLIP_VISION that belongs to the CLIP.")
     models = _clip_models(clip)
+    visions = list({id(vision): vision for vision in visions if vision is not None}.values())
+    if not visions:
+        raise PezError(f"clip_vision is not connected; connect the CLIP_VISION that belongs to the CLIP, or {LOADER}.")
     names = [_matching(models, vision) for vision in visions]
     if len(set(names)) < len(names):
         raise PezError(f"clip_vision and clip_vision_2 both belong to {names[0]}; leave one of them out.")
@@ -49,7 +53,7 @@ def picture_encoder(
     def image_features(pictures: Sequence[Tensor]) -> Tensor:
         return side_by_side([unit(_image_features(vision, pictures)) for vision in visions])
 
-    return Encoder(_together(towers), _vocabulary(clip, names[0]), image_features, partial(_bring, clip))
+    return _encoder(clip, towers, _vocabulary(clip, names[0]), image_features)
 
 
 def text_encoder(clip: Any, encoder: Encoder | None, hidden: Any, mode: str = POOLED) -> Encoder:
@@ -63,12 +67,29 @@ def text_encoder(clip: Any, encoder: Encoder | None, hidden: Any, mode: str = PO
         raise PezError(MISSING_CLIP)
     models = _clip_models(clip)
     device = clip.patcher.load_device
-    towers: list[TextTower] = []
+    towers = []
     for name, model in models.items():
         projected = not is_missing(_projection(model), hidden.prompt, hidden.unique_id)
-        tower = ComfyTower(model, name, device, projected=projected)
-        towers.append(tower if mode == POOLED else conditioning_tower(tower, model, clip.layer_idx))
-    return Encoder(_together(towers), _vocabulary(clip, next(iter(models))), _no_pictures, partial(_bring, clip))
+        towers.append(ComfyTower(model, name, device, projected=projected))
+    encoder = _encoder(clip, towers, _vocabulary(clip, towers[0].name), _no_pictures)
+    if mode == POOLED:
+        return encoder
+    shortest = min(tower.context_length for tower in towers)
+    states = [conditioning_tower(tower, models[tower.name], clip.layer_idx, shortest) for tower in towers]
+    return replace(encoder, tower=_together(states))
+
+
+def _encoder(
+    clip: Any, towers: Sequence[ComfyTower], vocabulary: ClipVocabulary, image_features: ImageFeatures
+) -> Encoder:
+    @contextmanager
+    def held() -> Iterator[None]:
+        with ExitStack() as all_held:
+            for tower in towers:
+                all_held.enter_context(tower.held())
+            yield
+
+    return Encoder(_together(towers), vocabulary, image_features, partial(_bring, clip), held)
 
 
 def _bring(clip: Any) -> None:
@@ -126,7 +147,11 @@ def _clip_models(clip: Any) -> dict[str, Any]:
         name: model for name, model in models.items() if hasattr(getattr(model, "transformer", None), "text_model")
     }
     if not found:
-        raise PezError("clip holds no CLIP text encoder; connect one from a model that has CLIP-L, CLIP-H or CLIP-G.")
+        parts = [name for name, part in clip.cond_stage_model.named_children() if hasattr(part, "transformer")]
+        raise PezError(
+            f"clip holds no CLIP text encoder but {' and '.join(parts) or 'another'}; connect {LOADER} instead, or a "
+            "CLIP that has CLIP-L, CLIP-H or CLIP-G."
+        )
     return found
 
 

@@ -12,7 +12,7 @@ from ...pez_core import SearchSettings
 from ...pez_core.vocabulary import TOKEN_FILTERS
 from .text_projection import projection_choices
 
-WINDOW = 75
+LONGEST = 246
 CATEGORY = "PEZ"
 PezEncoder = io.Custom("PEZ_ENCODER")
 PezSettings = io.Custom("PEZ_SETTINGS")
@@ -36,7 +36,7 @@ def result_schema(aliases: Sequence[str], **parts: Any) -> io.Schema:
 
 def length_input() -> io.Int.Input:
     return io.Int.Input(
-        "prompt_length", default=SearchSettings.tokens, min=1, max=WINDOW,
+        "prompt_length", default=SearchSettings.tokens, min=1, max=LONGEST,
         tooltip="How many tokens the learned prompt may have. Short ones are easier to read and to reuse.",
     )  # fmt: skip
 

@@ -5,8 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
-import torch
-
+from ..device.choice import best_device
 from ..settings import Settings
 from ..vocabulary import TOKEN_FILTERS
 
@@ -26,7 +25,7 @@ def add_command(commands: Any, name: str, text: str, run: Run, *groups: Group) -
 
 def output_options(options: argparse.ArgumentParser) -> None:
     """Where to compute, and how to print."""
-    options.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options.add_argument("--device", default=str(best_device()), help="where to compute (default %(default)s)")
     options.add_argument("--json", action="store_true", help="print the whole result as one line of JSON")
 
 

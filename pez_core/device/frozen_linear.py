@@ -18,17 +18,27 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.weight = weight
-        return _onednn(states, weight, bias) if _suits_onednn(states, weight) else F.linear(states, weight, bias)
+        if _suits_onednn(states, weight):
+            return _onednn(states, weight, bias)
+        return F.linear(states.to(weight.dtype), weight, bias).to(states.dtype)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        if _suits_onednn(gradient, ctx.weight):
-            return _onednn(gradient, ctx.weight.T, None), None, None
-        return gradient @ ctx.weight, None, None
+        weight = ctx.weight
+        if _suits_onednn(gradient, weight):
+            return _onednn(gradient, weight.T, None), None, None
+        if gradient.dtype == weight.dtype:
+            return gradient @ weight, None, None
+        size = gradient.abs().amax(-1, keepdim=True).clamp(min=torch.finfo(gradient.dtype).tiny)
+        return ((gradient / size).to(weight.dtype) @ weight).to(gradient.dtype) * size, None, None
 
 
 def frozen_linear(states: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """states (B, L, D) @ weight (E, D) transposed + bias (E,), differentiable in the states."""
+    """states (B, L, D) @ weight (E, D) transposed + bias (E,), differentiable in the states.
+
+    States of a wider type than the weight are multiplied in the weight's and given back in their own. Each row of a
+    gradient is then brought to size 1 for the product, since gradients are smaller than fp16 can say.
+    """
     flat: Tensor = _Linear.apply(states.reshape(-1, states.shape[-1]), weight, bias)
     return flat.view(*states.shape[:-1], -1)
 

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from .choice import best_device
+
 T = TypeVar("T")
 
 MESSAGES = ("out of memory", "can't allocate memory")
@@ -35,5 +37,6 @@ def in_parts(judge: Callable[[Any], T], items: Any, together: int) -> list[T]:
 def free_unused() -> None:
     """Give back what the failed attempt held."""
     gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    kind = best_device().type
+    if kind != "cpu":
+        getattr(torch, kind).empty_cache()

@@ -22,12 +22,14 @@ class ConditioningTower(TextTower):
 
     Cross-attention sees the states as a set, and the mean is what it makes of the set where it attends evenly. The
     states are those after `layers` of the blocks (None: all of them), normalised where `normed`; the tower's padding
-    fills the context.
+    fills the context, which is the tower's own or a shorter one.
     """
 
-    def __init__(self, tower: CausalTower, layers: int | None = None, normed: bool = True) -> None:
+    def __init__(
+        self, tower: CausalTower, layers: int | None = None, normed: bool = True, context_length: int | None = None
+    ) -> None:
         self.name, self.start_id, self.end_id = tower.name, tower.start_id, tower.end_id
-        self.context_length = tower.context_length
+        self.context_length = context_length or tower.context_length
         self._tower, self._blocks, self._normed = tower, tower.blocks[:layers], normed
 
     @property
@@ -41,6 +43,10 @@ class ConditioningTower(TextTower):
     @property
     def device(self) -> torch.device:
         return self._tower.device
+
+    @property
+    def capturable(self) -> bool:
+        return self._tower.capturable
 
     def embed(self, ids: Tensor) -> Tensor:
         return self._tower.embed(ids)

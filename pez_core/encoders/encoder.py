@@ -1,6 +1,7 @@
 """A text tower, its vocabulary and its image side in one object."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -20,13 +21,15 @@ class Encoder:
     """What a task needs of a model: its text side, and features (N, F) of RGB pictures (H, W, 3) in the same space.
 
     `bring` makes the weights of the text side ready. Tasks call it before they read text: a host such as ComfyUI moves
-    and patches weights, and encoding pictures may have taken them away. `module` is the model itself, for such a host.
+    and patches weights, and encoding pictures may have taken them away. In the context that `held` gives they stay as
+    they are then, fit for a search. `module` is the model itself, for such a host.
     """
 
     tower: TextTower
     vocabulary: Vocabulary
     image_features: Callable[[Sequence[Tensor]], Tensor]
     bring: Callable[[], None] = lambda: None
+    held: Callable[[], AbstractContextManager[object]] = nullcontext
     module: nn.Module | None = None
 
     @property

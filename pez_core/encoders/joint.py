@@ -13,7 +13,8 @@ class JointTower(TextTower):
     """Towers of one vocabulary side by side: embeddings and features are those of each tower, one after the other.
 
     The features of N towers are divided by √N, so a product with features made alike is the mean of the towers' cosine
-    similarities.
+    similarities. The context is that of the shortest, which has to read all of a learned prompt; of other texts each
+    tower reads as much as it can.
     """
 
     def __init__(self, towers: Sequence[TextTower]) -> None:
@@ -34,6 +35,16 @@ class JointTower(TextTower):
     def device(self) -> torch.device:
         return self._towers[0].device
 
+    @property
+    def windowed(self) -> str:
+        shortest = min(self._towers, key=lambda tower: tower.context_length)
+        even = all(tower.context_length == shortest.context_length for tower in self._towers)
+        return "" if even else shortest.name
+
+    @property
+    def capturable(self) -> bool:
+        return all(tower.capturable for tower in self._towers)
+
     def embed(self, ids: Tensor) -> Tensor:
         return torch.cat([tower.embed(ids) for tower in self._towers], -1)
 
@@ -46,6 +57,9 @@ class JointTower(TextTower):
         pasts = past or [()] * len(parts)
         features = [tower.encode(part, ends, own) for tower, part, own in zip(self._towers, parts, pasts)]
         return side_by_side(features)
+
+    def encode_ids(self, prompts: Sequence[Sequence[int]]) -> Tensor:
+        return side_by_side([tower.encode_ids(prompts) for tower in self._towers])
 
 
 def side_by_side(features: Sequence[Tensor]) -> Tensor:

@@ -71,6 +71,11 @@ class TextTower(ABC):
         """How many tokens of a text are read at once: the context without start and end."""
         return self.context_length - 2
 
+    @property
+    def windowed(self) -> str:
+        """Which tower `window` is of, where there are others that read more at once; else nothing."""
+        return ""
+
     @torch.no_grad()
     def encode_ids(self, prompts: Sequence[Sequence[int]]) -> Tensor:
         """Unit features (N, F) of prompts by their ids without start and end; those past a window are left out."""

@@ -24,7 +24,8 @@ def window_note(encoder: Encoder, tokens: Sequence[int]) -> str:
         return ""
     lost = encoder.vocabulary.decode(tokens[len(first) :]).split()
     shown = " ".join(lost[:MOST_WORDS]) + (" …" if len(lost) > MOST_WORDS else "")
+    there = f" in {encoder.tower.windowed}" if encoder.tower.windowed else ""
     return (
-        f"The text takes {1 + len(others)} windows of {len(first)} tokens; similarity and pooled feature count the "
-        f"first alone, and lose the last {len(tokens) - len(first)} tokens: {shown}"
+        f"The text takes {1 + len(others)} windows of {len(first)} tokens{there}; similarity and pooled feature count "
+        f"the first alone{there}, and lose the last {len(tokens) - len(first)} tokens: {shown}"
     )

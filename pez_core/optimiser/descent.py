@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -31,10 +31,9 @@ class Iterate:
         self.values.grad = gradient
         self._optimiser.step()
 
-    def halved(self) -> Iterate:
-        """The first half of the candidates, with their moments."""
-        half = len(self.values) // 2
-        state = {name: value[:half] if value.ndim else value for name, value in self.state().items()}
+    def first(self, count: int) -> Iterate:
+        """The first `count` candidates with their moments, in memory of their own."""
+        state = {name: value[:count] if value.ndim else value for name, value in self.state().items()}
         iterate = Iterate(state["iterate"], *self._rates)
         if len(state) > 1:
             iterate.restore(state)
@@ -49,7 +48,8 @@ class Iterate:
         with torch.no_grad():
             self.values.copy_(state["iterate"])
         moments = {name: state[name] for name in ("step", "exp_avg", "exp_avg_sq")}
-        self._optimiser.state[self.values] = {name: value.to(self.values.device) for name, value in moments.items()}
+        device = self.values.device
+        self._optimiser.state[self.values] = {name: value.to(device, copy=True) for name, value in moments.items()}
 
 
 class Descent:
@@ -100,8 +100,19 @@ class Descent:
         return ids, verdict.score, verdict.reported
 
     def _accelerated(self) -> Step:
-        step: Step = CapturedStep(self._step, self._generator) if self._captured else self._step
+        step: Step = CapturedStep(self._step, self._generator, self._mark) if self._captured else self._step
         return ReadAhead(step) if self._queued else step
+
+    def _mark(self) -> Callable[[], None]:
+        """What puts iterate and draws back to where they are now, after a capture that failed."""
+        iterate, draws = self.iterate.first(self.candidates), self._generator.get_state()
+
+        def put_back() -> None:
+            self.iterate, self._captured = iterate, False
+            self._generator = torch.Generator(self._generator.device)  # the old one may still be in the capture
+            self._generator.set_state(draws)
+
+        return put_back
 
     def _halve(self) -> None:
         count = self.candidates
@@ -110,7 +121,7 @@ class Descent:
                 "candidates is 1 and the device is out of memory; shorten prompt_length or free some memory."
             )
         free_unused()
-        self.iterate = self.iterate.halved()
+        self.iterate = self.iterate.first(count // 2)
         self._advance = self._accelerated()
         logging.getLogger(__name__).warning(
             "PEZ: not enough memory for %d candidates; %d go on.", count, self.candidates

@@ -331,10 +331,11 @@ def test_nothing_connected_says_what_to_connect(server):
     assert "clip_vision is not connected" in failure(server, graph)
 
 
-def test_lengths_outside_the_context_are_refused_before_running(server):
-    for length in (0, 76):
+def test_lengths_outside_every_context_are_refused_before_running_and_others_in_a_sentence(server):
+    for length in (0, 247):
         with pytest.raises(ValueError, match="prompt_length"):
             server.queue(invert_on_clip(prompt_length=length))
+    assert "take 76 tokens together; shorten them to 75 or fewer" in failure(server, invert_on_clip(prompt_length=76))
 
 
 def test_cancel_stops_at_once_and_leaves_everything_as_it_was(server):

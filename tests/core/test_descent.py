@@ -1,5 +1,8 @@
 """A step that works on the device alone, and the CUDA graph that replays it."""
 
+from contextlib import contextmanager
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -180,6 +183,100 @@ def test_everything_is_made_where_the_iterate_is_whatever_the_default_device():
         descent = Descent(judge, projection, Iterate(start, *RATES), draws)
     offer = descent.step()
     assert torch.equal(offer.ids, wanted.ids) and torch.equal(descent.iterate.values, expected.iterate.values)
+
+
+class Broken(RuntimeError):
+    """What a driver says."""
+
+
+class StandIn:
+    """CUDA graphs of a descent on the CPU, which fail where they are told to, after the work is done or half done."""
+
+    def __init__(self, monkeypatch, descent, fails):
+        self.descent, self.fails, self.done = descent, fails, []
+        self.draws = descent._generator
+        stream = SimpleNamespace(device=None, wait_stream=lambda other: None)
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda: stream)
+        monkeypatch.setattr(torch.cuda, "Stream", lambda device: stream)
+        monkeypatch.setattr(torch.cuda, "stream", lambda other: self._warming())
+        monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: self)
+        monkeypatch.setattr(torch.cuda, "graph", lambda graph, capture_error_mode: self._capturing())
+
+    def _reach(self, place):
+        self.done.append(place)
+        if f"{place} {self.done.count(place)}" == self.fails:
+            raise Broken(self.fails)
+
+    @contextmanager
+    def _warming(self):
+        yield
+        self._reach("warm-up")
+
+    def register_generator_state(self, generator):
+        assert generator is self.draws
+        self._reach("generator")
+
+    @contextmanager
+    def _capturing(self):
+        """A capture executes nothing: what the step does here is taken back when it succeeds."""
+        state = {name: value.clone() for name, value in self.descent.iterate.state().items()}
+        draws = self.draws.get_state()
+        yield
+        self._reach("capture")
+        self.descent.iterate.restore(state)
+        self.draws.set_state(draws)
+
+    def replay(self):
+        if self.fails == "replay 1":
+            self.descent._step()
+        self._reach("replay")
+        for kept, result in zip(self.descent._advance._results, self.descent._step()):
+            kept.copy_(result)
+
+
+STEPS = 12
+
+
+@pytest.mark.parametrize("fails", [None, "warm-up 1", "warm-up 3", "generator 1", "capture 1", "replay 1", "replay 4"])
+def test_a_graph_that_fails_anywhere_leaves_the_steps_as_they_were(monkeypatch, caplog, fails):
+    plain, captured = bent(), bent()
+    captured = Descent(
+        captured._judge, captured._projection, captured.iterate, torch.Generator().manual_seed(0), captured=True
+    )
+    stand_in = StandIn(monkeypatch, captured, fails)
+    for _ in range(STEPS):
+        assert all(torch.equal(expected, found) for expected, found in zip(stepped(plain), stepped(captured)))
+    assert [record.getMessage() for record in caplog.records] == (
+        [f"PEZ goes on without a CUDA graph, which failed: {fails}"] if fails else []
+    )
+    if fails is None:
+        assert stand_in.done == ["warm-up"] * WARM_UP + ["generator", "capture"] + ["replay"] * (STEPS - WARM_UP)
+    else:
+        assert f"{stand_in.done[-1]} {stand_in.done.count(stand_in.done[-1])}" == fails, "it is not tried again"
+        assert (captured._generator is stand_in.draws) == (fails == "replay 4")
+
+
+def test_a_graph_that_failed_is_not_tried_again_with_fewer_candidates(monkeypatch, caplog):
+    descent = bent(4)
+    judge = Small(4)
+    descent = Descent(judge, descent._projection, descent.iterate, torch.Generator().manual_seed(0), captured=True)
+    stand_in = StandIn(monkeypatch, descent, "capture 1")
+    for judge.room in (4, 2):
+        for _ in range(WARM_UP + 2):
+            descent.step()
+    assert descent.candidates == 2
+    assert stand_in.done == ["warm-up"] * WARM_UP + ["generator", "capture"]
+    assert sum("CUDA graph" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_no_room_for_a_step_is_no_failure_of_the_graph(monkeypatch, caplog):
+    descent = bent(4)
+    descent = Descent(Small(2), descent._projection, descent.iterate, torch.Generator().manual_seed(0), captured=True)
+    StandIn(monkeypatch, descent, None)
+    for _ in range(STEPS):
+        descent.step()
+    assert descent.candidates == 2 and descent._advance._graph is not None
+    assert not any("CUDA graph" in record.getMessage() for record in caplog.records)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")

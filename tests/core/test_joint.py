@@ -68,6 +68,18 @@ def test_gradients_weigh_tokens_by_both_tables(encoder, other, joint):
     assert torch.allclose(projection.products(vectors), vectors @ both.T, atol=1e-3)
 
 
+def test_of_a_long_text_each_tower_reads_as_much_as_it_can(encoder, other):
+    torch.manual_seed(4)
+    longer = OpenClipTower(
+        CLIP(48, VISION, CLIPTextCfg(width=64, heads=2, layers=2, context_length=248)), "longer", other.start_id,
+        other.end_id,
+    )  # fmt: skip
+    joint, text = JointTower([other, longer]), [[320] * 74 + [2368, 539] * 60]
+    assert joint.window == 75
+    expected = side_by_side([other.encode_ids([text[0][:75]]), longer.encode_ids(text)])
+    assert torch.allclose(joint.encode_ids(text), expected, atol=1e-6)
+
+
 def test_a_remembered_start_changes_nothing(joint):
     ids = torch.tensor([[joint.start_id, *IDS[0], joint.end_id]])
     whole = joint.encode(joint.embed(ids), torch.tensor([4]))

@@ -15,6 +15,7 @@ from pez_core.command_line import main
 
 RECORDED = Path(__file__).parents[1] / "data" / "recorded.json"
 ROUNDING = 1e-4
+ON_CPU = ("--device", "cpu")
 
 SEARCH = "--tokens 4 --steps 20 --candidates 2 --seed 11 --json"
 FIT = (
@@ -50,7 +51,7 @@ def places(tmp_path_factory, model_folder, picture_files):
     pictures = dict(zip("abc", picture_files))
     kept = FIT.replace("{folder}/fit", "{folder}/kept")
     found = {"folder": folder, "model": model_folder, **pictures}
-    assert main([part.format(**found) for part in kept.split()]) == 0
+    assert main([*(part.format(**found) for part in kept.split()), *ON_CPU]) == 0
     return found
 
 
@@ -59,7 +60,7 @@ def printed(command, places, capsys, out):
     capsys.readouterr()
     arguments = command.replace("{folder}/fit", str(out)).split()
     words = [part.format(**places) if "{" in part else part.replace("_", " ") for part in arguments]
-    assert main(words) == 0, capsys.readouterr().err
+    assert main([*words, *ON_CPU]) == 0, capsys.readouterr().err
     return json.loads(capsys.readouterr().out)
 
 

@@ -1,6 +1,9 @@
 """Texts that take more than one window of 75 tokens."""
 
+from dataclasses import replace
+
 from pez_core import concat, score
+from pez_core.encoders.joint import JointTower
 from pez_core.encoders.windows import window_note, windows
 
 
@@ -27,6 +30,14 @@ def test_windows_are_as_long_as_the_tower_reads(encoder):
 
     assert [len(window) for window in windows(encoder, range(160))] == [75, 75, 10]
     assert [len(window) for window in windows(Long, range(247))] == [246, 1]
+
+
+def test_of_towers_that_read_unlike_much_the_shortest_is_named(encoder):
+    longer = object.__new__(type(encoder.tower))
+    longer.__dict__ |= {**encoder.tower.__dict__, "context_length": 248, "name": "long"}
+    uneven = replace(encoder, tower=JointTower([longer, encoder.tower]))
+    assert "takes 2 windows of 75 tokens in embedded; " in note_on(uneven, "word " * 80)
+    assert "in embedded" not in note_on(replace(encoder, tower=JointTower([encoder.tower] * 2)), "word " * 80)
 
 
 def test_many_lost_words_are_cut_short(encoder):

@@ -45,7 +45,7 @@ class Similarity:
     def run(self, clip, clip_vision, image, conditioning, text, reported):
         tokens = clip.tokenize(text)
         states, pooled = clip.encode_from_tokens(tokens, return_pooled="unprojected")
-        projected = pooled @ clip.cond_stage_model.clip_l.transformer.text_projection.weight.float().T
+        projected = pooled @ clip.cond_stage_model.clip_l.transformer.text_projection.weight.float().to(pooled.device).T
         seen = clip_vision.encode_image(image).image_embeds
         similarity = torch.nn.functional.cosine_similarity(projected, seen).mean().item()
         same = torch.equal(states, conditioning[0][0])

@@ -1,17 +1,22 @@
 """ComfyUI's own text encoders and vision models, of every kind that people load, but with a few narrow layers."""
 
+import gc
 import inspect
 import json
+import sys
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
 import comfy.clip_vision
 import comfy.model_management
+import comfy.model_patcher
+import comfy.ops
 import comfy.sd
 import comfy.sd1_clip
 import comfy.sdxl_clip
 import comfy.text_encoders.flux
+import comfy.text_encoders.jina_clip_2
 import comfy.text_encoders.pixart_t5
 import comfy.text_encoders.sd2_clip
 import comfy.text_encoders.sd3_clip
@@ -39,18 +44,25 @@ KINDS = {
         comfy.text_encoders.flux.flux_clip(dtype_t5=torch.float32),
         comfy.text_encoders.flux.FluxTokenizer,
     ),
+    "jina": (comfy.text_encoders.jina_clip_2.JinaClip2TextModelWrapper, comfy.sd1_clip.SD1Tokenizer),
     "t5": (
         comfy.text_encoders.pixart_t5.pixart_te(dtype_t5=torch.float32),
         comfy.text_encoders.pixart_t5.PixArtTokenizer,
     ),
 }
+JINA = {
+    "vocab_size": 100, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64
+}  # fmt: skip
+LONG = 248
+KINDS |= {f"long {kind}": KINDS[kind] for kind in ("sd1", "sdxl", "flux")}
 LORA_KEY = "clip_l.transformer.text_model.encoder.layers.1.mlp.fc1.weight"
 
 
 class SmallClip:
     """A CLIP of any kind with seeded weights.
 
-    `lora` patches it, `low_memory` leaves weights to be cast as needed, `bare` lacks CLIP-L's text projection.
+    `lora` patches it, `low_memory` leaves weights to be cast as needed, `bare` lacks CLIP-L's text projection,
+    and a layer of a `bypassed` one does more than a product with its weight.
     """
 
     CATEGORY, FUNCTION, RETURN_TYPES = "probe", "run", ("CLIP",)
@@ -63,26 +75,96 @@ class SmallClip:
             "low_memory": ("BOOLEAN", {"default": False}),
             "seed": ("INT", {"default": 0}),
             "bare": ("BOOLEAN", {"default": False}),
+            "bypassed": ("BOOLEAN", {"default": False}),
         }
         return {"required": {"kind": (list(KINDS),)}, "optional": optional}
 
-    def run(self, kind, dtype="float32", lora=False, low_memory=False, seed=0, bare=False):
+    def run(self, kind, dtype="float32", lora=False, low_memory=False, seed=0, bare=False, bypassed=False):
         clip = _clip(kind, DTYPES.get(dtype, torch.float32), seed)
         if bare:
             with torch.no_grad():
                 clip.cond_stage_model.clip_l.transformer.text_projection.weight.zero_()
         if dtype == "quantised":
             clip = _quantised(kind, clip)
+        if bypassed:
+            layer = clip.cond_stage_model.clip_l.transformer.text_model.encoder.layers[1].mlp.fc1
+            plain = layer.forward
+            layer.forward = lambda states: plain(states) + states.repeat(1, 1, 2)
         if lora:
             clip = clip.clone()
             shape = clip.patcher.model_state_dict()[LORA_KEY].shape
             change = torch.randn(shape, generator=torch.Generator().manual_seed(1)) * 2
             assert clip.add_patches({LORA_KEY: ("diff", (change,))}), "the LoRA names a weight that is not there"
         if low_memory:
-            load = clip.patcher.load
-            clip.patcher.load = lambda device, lowvram_model_memory=0, **more: load(device, 1, **more)
+            load, short = clip.patcher.load, {"lowvram_model_memory": 1, "full_load": False}
+            clip.patcher.load = lambda device, **more: load(device, **{**more, **short})
             clip.patcher.detach()
+            for module in clip.cond_stage_model.modules():
+                comfy.model_patcher.wipe_lowvram_weight(module)
         return (clip,)
+
+
+class StillHeld:
+    """How many layers' weights the PEZ nodes still hold."""
+
+    CATEGORY, FUNCTION, RETURN_TYPES, OUTPUT_NODE = "probe", "run", (), True
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"after": ("STRING", {"forceInput": True})}}
+
+    def run(self, after):
+        return {"ui": {"text": [sum(type(one).__name__ == "Held" for one in gc.get_objects())]}}
+
+
+class Products:
+    """Passes a CLIP on, and has the search take products in another type, or finds no memory for copies.
+
+    "as usual" ends that.
+    """
+
+    CATEGORY, FUNCTION, RETURN_TYPES, OUTPUT_NODE = "probe", "run", ("CLIP",), True
+    usual = None
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        kinds = ["as usual", "float16", "bfloat16", "no room"]
+        return {"required": {"clip": ("CLIP",), "products": (kinds,), "nonce": ("INT", {"default": 0})}}
+
+    def run(self, clip, products, nonce):
+        (tower,) = (
+            module for name, module in sys.modules.items() if name.endswith("ComfyUI-PEZ.nodes.comfy.clip_tower")
+        )
+        management = comfy.model_management
+        Products.usual = Products.usual or (tower.compute_type, management.get_free_memory)
+        tower.compute_type, management.get_free_memory = Products.usual
+        if products == "no room":
+            management.get_free_memory = lambda *_: 0
+        elif products != "as usual":
+            tower.compute_type = lambda device: DTYPES[products]
+        return {"ui": {"text": [products]}, "result": (clip,)}
+
+
+class Casts:
+    """How often ComfyUI has cast a layer's weights since this node first ran."""
+
+    CATEGORY, FUNCTION, RETURN_TYPES, OUTPUT_NODE = "probe", "run", (), True
+    count = 0
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"nonce": ("INT", {"default": 0})}}
+
+    def run(self, nonce):
+        original = comfy.ops.cast_bias_weight
+        if original.__name__ == "cast_bias_weight":
+
+            def counted(*arguments, **options):
+                Casts.count += 1
+                return original(*arguments, **options)
+
+            comfy.ops.cast_bias_weight = counted
+        return {"ui": {"text": [Casts.count]}}
 
 
 class SmallVision:
@@ -179,14 +261,18 @@ def _clip(kind, dtype, seed=0, quantised=None):
         }
         for name, width in WIDTHS.items()
     }  # fmt: skip
-    options = {"dtype": dtype, **small, "t5xxl_model_config": T5}
+    lengths = {}
+    if kind.startswith("long"):
+        small["clip_l_model_config"]["max_position_embeddings"] = LONG
+        lengths["clip_l_max_length"] = LONG
+    options = {"dtype": dtype, **small, "t5xxl_model_config": T5, "jina_clip_2_model_config": JINA}
     target = SimpleNamespace(params={}, clip=model, tokenizer=tokenizer)
     if quantised is not None:
         if "state_dict" not in inspect.signature(comfy.sd.CLIP).parameters:
             raise RuntimeError("this ComfyUI reads no quantised text encoders")
         options["quantization_metadata"] = {"mixed_ops": True}
         return comfy.sd.CLIP(target, model_options=options, state_dict=quantised)
-    clip = comfy.sd.CLIP(target, model_options=options)
+    clip = comfy.sd.CLIP(target, model_options=options, tokenizer_data=lengths)
     _fill(clip.cond_stage_model, seed)
     return clip
 
@@ -218,6 +304,9 @@ def _fill(model, seed):
 
 
 NODES = {
+    "ProbeProducts": Products,
+    "ProbeCasts": Casts,
+    "ProbeHeld": StillHeld,
     "ProbeSmallClip": SmallClip,
     "ProbeSmallVision": SmallVision,
     "ProbeTowerSimilarity": TowerSimilarity,
