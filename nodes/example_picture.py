@@ -17,7 +17,7 @@ class ExamplePictureNode(io.ComfyNode):
             node_id="PEZExamplePicture",
             display_name="PEZ Example Picture",
             aliases=["sample image", "demo picture"],
-            description="One of the drawings that come with the pack, to try the nodes on. The embedded model knows them.",
+            description="A drawing that comes with the pack, to try the nodes on. The embedded model knows it.",
             inputs=[
                 io.Combo.Input(
                     "picture", options=list(example_pictures()), tooltip="What it shows, and in which style."
