@@ -46,7 +46,8 @@ class LoadEncoder(io.ComfyNode):
                 io.Combo.Input(
                     "model",
                     options=[EMBEDDED, *USUAL_MODELS, CUSTOM],
-                    tooltip="An open_clip model / its pretrained tag, downloaded unless it is on disk; custom: another one.",
+                    tooltip="An open_clip model / its pretrained tag, downloaded unless it is on disk; "
+                    "custom: another one.",
                 ),
                 io.String.Input(
                     "pretrained",
