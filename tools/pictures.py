@@ -40,7 +40,7 @@ ADD = """([type, values, feeds]) => {
 }"""
 KEEP = """(kept) => {
     const { graph, canvas } = window.app;
-    for (const node of [...graph._nodes]) if (!kept.includes(node.id)) graph.remove(node);
+    for (const node of [...graph._nodes]) if (!kept.map(String).includes(String(node.id))) graph.remove(node);
     canvas.deselectAll();
     canvas.draw(true, true);  // which measures the nodes
 }"""
