@@ -27,6 +27,7 @@ class ExamplePictureNode(io.ComfyNode):
                 io.Image.Output("image", display_name="image", tooltip="The drawing, 64 × 64 pixels."),
                 io.String.Output("name", display_name="name", tooltip="What it shows, to compare a prompt with."),
             ],
+            is_output_node=True,  # so that it shows its drawing even where an earlier run left it in the cache
         )
 
     @classmethod

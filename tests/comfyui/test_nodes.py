@@ -360,7 +360,7 @@ def test_an_example_picture_is_what_its_name_says(server):
     truth = {f"{fact['concept']} ({fact['style']})": fact for fact in sheets.read(DATA, "contents").facts}
     assert len(options) == 16 and set(options) <= truth.keys()
     tiles = sheets.cut(DATA / "contents.png", len(truth))
-    for title in (options[0], options[-1]):
+    for title in (options[0], options[-1], options[0]):  # the last one from the cache
         graph = {"example": node("PEZExamplePicture", picture=title), "name": show("example", 1)}
         outputs = server.finish(server.queue(graph))["outputs"]
         (shown,) = outputs["example"]["images"]

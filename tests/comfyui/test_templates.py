@@ -13,19 +13,17 @@ import pytest
 from playwright.sync_api import Page
 
 from tools.editor import CHROMIUM, editor, open_workflow, queue
-from tools.server import REPOSITORY, Server, comfyui_path
+from tools.server import REPOSITORY, Server
 
 WORKFLOWS = sorted((REPOSITORY / "workflows").glob("*.json"))
 BLUEPRINTS = sorted((REPOSITORY / "subgraphs").glob("*.json"))
 SAVED = json.loads((REPOSITORY / "tests/data/saved-0.2.json").read_text(encoding="utf-8"))
 WIDEST_TITLE = 36
-MOST_CLICKS = 5
 IN_SIGHT = 2
 LOADERS = ("CheckpointLoaderSimple", "CLIPVisionLoader")
 SETTINGS_AND_MORE = ("PEZSearchSettings", "PEZClassificationPrompt")
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 
-RESULT = ".pez-result .pez-text"
 CONNECT = """([source, name]) => {
     const { graph } = window.app;
     const target = graph._nodes[0];
@@ -47,7 +45,9 @@ def read(path: Path) -> dict[str, Any]:
 
 def values(workflow: dict[str, Any]) -> dict[str, Any]:
     """What people set, by node; the widgets of PreviewAny only show."""
-    return {str(node["id"]): node.get("widgets_values") for node in workflow["nodes"] if node["type"] != "PreviewAny"}
+    return {
+        str(node["id"]): node.get("widgets_values") or [] for node in workflow["nodes"] if node["type"] != "PreviewAny"
+    }
 
 
 def links(workflow: dict[str, Any]) -> set[tuple[str, ...]]:
@@ -125,34 +125,6 @@ def test_the_editor_offers_to_fetch_missing_models(page):
     editor_page.keyboard.press("Escape")
 
 
-@pytest.mark.slow
-def test_a_newcomer_has_a_prompt_in_a_few_clicks(tmp_path):
-    checkout = comfyui_path()
-    if checkout is None or CHROMIUM is None:
-        pytest.skip("no ComfyUI or no Chromium")
-    for name in ("custom_nodes", "input", "models"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "custom_nodes" / "ComfyUI-PEZ").symlink_to(REPOSITORY)
-    server = Server(checkout, tmp_path)
-    try:
-        with editor(server.url) as (newcomers_page, errors):
-            wanted = [
-                newcomers_page.get_by_text("ComfyUI-PEZ", exact=True),
-                newcomers_page.get_by_text(WORKFLOWS[0].stem, exact=True),
-                newcomers_page.get_by_role("button", name="Run", exact=True),
-            ]
-            if not newcomers_page.get_by_role("dialog").count():
-                wanted.insert(0, newcomers_page.get_by_role("button", name="Templates"))
-            for thing in wanted:
-                thing.first.click()
-            newcomers_page.locator(RESULT).wait_for(timeout=300_000)
-            assert len(wanted) <= MOST_CLICKS
-            assert len(newcomers_page.locator(RESULT).inner_text().split()) >= 2
-            assert errors == []
-    finally:
-        server.stop()
-
-
 @pytest.mark.parametrize("query", ["interrogate", "caption", "image to prompt"])
 def test_the_search_finds_image_to_hard_prompt(page, server, query):
     if not any(info.get("search_aliases") for info in server.get("/object_info").values()):
@@ -177,14 +149,9 @@ def test_a_newcomer_sees_two_widgets_of_a_node(server):
 
 
 def has_advanced(server: Server) -> bool:
-    specs = [
-        spec
-        for name, info in server.get("/object_info").items()
-        for part in info["input"].values()
-        for spec in part.values()
-        if not name.startswith("PEZ") and isinstance(spec, list) and len(spec) > 1
-    ]
-    return any(isinstance(spec[1], dict) and spec[1].get("advanced") for spec in specs)
+    """Whether inputs of the API that our nodes use can be hidden: one of core's then is."""
+    core = server.get("/object_info/SkipLayerGuidanceSD3")["SkipLayerGuidanceSD3"]["input"]["required"]
+    return bool(core["layers"][1].get("advanced"))
 
 
 def test_hidden_widgets_keep_their_values(page, server):
