@@ -70,12 +70,12 @@ def page(request, server: Server) -> Iterator[tuple[Page, list[str]]]:
     if CHROMIUM is None:
         pytest.skip("no Chromium: install one to test in the editor")
     server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": request.param})
-    server.post("/settings", {"Comfy.Workflow.ShowMissingModelsWarning": True})
+    server.post("/settings", {"Comfy.Workflow.ShowMissingModelsWarning": True})  # older editors ask before they offer
     try:
         with editor(server.url) as opened:
             yield opened
     finally:
-        server.post("/settings", {"Comfy.VueNodes.Enabled": False})
+        server.post("/settings", {"Comfy.VueNodes.Enabled": False, "Comfy.Workflow.ShowMissingModelsWarning": False})
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
