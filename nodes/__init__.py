@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .classification_prompt import ClassificationPrompt
+from .example_picture import ExamplePictureNode
 from .image_to_hard_prompt import ImageToHardPrompt
 from .load_encoder import LoadEncoder
 from .load_language_model import LoadLanguageModel
@@ -26,6 +27,7 @@ class PEZExtension(ComfyExtension):
             NegativePrompt,
             PromptScore,
             LoadEncoder,
+            ExamplePictureNode,
             SearchSettingsNode,
             LoadLanguageModel,
             ClassificationPrompt,

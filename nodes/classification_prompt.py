@@ -17,6 +17,10 @@ from .comfy.results import on_node
 MISSING = "put a .tsv or .csv file into the input folder"
 METHODS = ["pez", "pez+refine", "autoprompt", "fluentprompt", "template"]
 DEFAULT = FitSettings()
+ADVANCED = [
+    "fluency", "few_shot", "method", "prompt_length", "steps", "seed", "learning_rate", "candidates", "batch",
+    "token_filter", "blocklist", "time_budget",
+]  # fmt: skip
 
 
 def data_choices() -> list[str]:
@@ -34,6 +38,7 @@ class ClassificationPrompt(io.ComfyNode):
             node_id="PEZClassificationPrompt",
             display_name="Classification Prompt (PEZ)",
             aliases=["text classification", "prompt tuning"],
+            advanced=ADVANCED,
             description="Finds a text prompt that makes a language model classify the texts of a file.",
             inputs=[
                 sockets.PezLanguageModel.Input("language_model", tooltip="From Load Language Model."),

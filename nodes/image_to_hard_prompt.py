@@ -17,7 +17,8 @@ class ImageToHardPrompt(io.ComfyNode):
         return sockets.result_schema(
             node_id="PEZImageToHardPrompt",
             display_name="Image to Hard Prompt (PEZ)",
-            aliases=["interrogate", "clip interrogator", "image to prompt", "image to text", "describe"],
+            aliases=["interrogate", "clip interrogator", "caption", "image to prompt", "image to text", "describe"],
+            advanced=["seed", "candidates", "projection_file"],
             description="Finds a short text prompt for what one or more pictures show.",
             inputs=[
                 io.Image.Input("image", tooltip="The picture, or a batch of pictures of the same thing."),

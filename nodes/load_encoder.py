@@ -11,6 +11,25 @@ from .comfy.gradients import differentiable
 from .comfy.managed_models import managed_encoder
 from .comfy.text_projection import NO_FILE, chosen_file, projection_choices
 
+CUSTOM = "custom"
+BETWEEN = " / "
+USUAL_MODELS = (
+    "ViT-L-14 / openai",
+    "ViT-H-14 / laion2b_s32b_b79k",
+    "ViT-bigG-14 / laion2b_s39b_b160k",
+    "ViT-B-32 / openai",
+    "ViT-B-32 / laion2b_s34b_b79k",
+    "ViT-L-14 / datacomp_xl_s13b_b90k",
+)
+
+
+def named(model: str, pretrained: str) -> tuple[str, str]:
+    """The open_clip model and tag of "model / tag", which stands in `pretrained` where `model` is custom."""
+    if model == CUSTOM:
+        model, pretrained = pretrained, ""
+    name, _, tag = model.partition(BETWEEN)
+    return name.strip(), (tag or pretrained).strip()
+
 
 class LoadEncoder(io.ComfyNode):
     """An open_clip model to learn prompts on."""
@@ -21,15 +40,19 @@ class LoadEncoder(io.ComfyNode):
             node_id="PEZLoadEncoder",
             display_name="Load PEZ Encoder",
             aliases=["open_clip loader"],
+            advanced=["pretrained", "file"],
             description="Loads an open_clip model. The embedded one is small and needs no download.",
             inputs=[
-                io.String.Input(
-                    "model", default=EMBEDDED, tooltip="An open_clip model name, such as ViT-L-14, or embedded."
+                io.Combo.Input(
+                    "model",
+                    options=[EMBEDDED, *USUAL_MODELS, CUSTOM],
+                    tooltip="An open_clip model / its pretrained tag, downloaded unless it is on disk; "
+                    "custom: another one.",
                 ),
                 io.String.Input(
                     "pretrained",
                     default="",
-                    tooltip="A pretrained tag, such as openai; it is downloaded unless it is on disk.",
+                    tooltip="For custom: another open_clip model / tag, as ViT-B-16 / openai; with a file, no tag.",
                 ),
                 io.Combo.Input(
                     "file",
@@ -42,13 +65,19 @@ class LoadEncoder(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, model) -> bool:
+        """Any name will do: graphs of 0.2 have the model's name alone here, and its tag in `pretrained`."""
+        return True
+
+    @classmethod
     def execute(cls, model, pretrained, file=NO_FILE) -> io.NodeOutput:
-        if any(mark in pretrained for mark in "/\\."):
+        name, tag = named(model, pretrained)
+        if not name:
+            raise PezError("pretrained is empty; for a custom model write its name and tag, as ViT-B-16 / openai.")
+        if any(mark in tag for mark in "/\\."):
             raise PezError(
                 f"pretrained {pretrained!r} is not a tag; put the file in a model folder and choose it as file."
             )
-        path = pretrained.strip() or None
-        if file != NO_FILE:
-            path = chosen_file("file", file)
+        weights = chosen_file("file", file) if file != NO_FILE else tag or None
         with differentiable():
-            return io.NodeOutput(managed_encoder(load_encoder(model.strip(), path)))
+            return io.NodeOutput(managed_encoder(load_encoder(name, weights)))

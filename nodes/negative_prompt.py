@@ -17,7 +17,8 @@ class NegativePrompt(io.ComfyNode):
         return sockets.result_schema(
             node_id="PEZNegativePrompt",
             display_name="Negative Prompt (PEZ)",
-            aliases=["image to negative prompt", "interrogate negative"],
+            aliases=["image to negative prompt"],
+            advanced=["seed", "candidates", "projection_file"],
             description="Finds a negative prompt: words for pictures to avoid, which do not fit the pictures to keep.",
             inputs=[
                 io.Image.Input("avoid", tooltip="Pictures that show what you do not want."),

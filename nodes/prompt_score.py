@@ -20,6 +20,7 @@ class PromptScore(io.ComfyNode):
             node_id="PEZPromptScore",
             display_name="Prompt Score (PEZ)",
             aliases=["clip score", "text image similarity", "token contribution"],
+            advanced=["projection_file"],
             description="Similarity of a text to pictures, and what each of its tokens adds to it.",
             inputs=[
                 io.String.Input("text", multiline=True, tooltip="The prompt to score, written or learned."),

@@ -17,6 +17,7 @@ class SearchSettingsNode(io.ComfyNode):
         return sockets.schema(
             node_id="PEZSearchSettings",
             display_name="PEZ Search Settings",
+            advanced=["learning_rate", "weight_decay", "refinement", "word_preference", "batch"],
             description="Finer settings for the PEZ nodes: learning rate, which words may be used, fixed text, time.",
             inputs=[
                 io.Float.Input(

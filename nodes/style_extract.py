@@ -22,7 +22,8 @@ class StyleExtract(io.ComfyNode):
         return sockets.result_schema(
             node_id="PEZStyleExtract",
             display_name="Style Extract (PEZ)",
-            aliases=["style to prompt", "style transfer", "interrogate style"],
+            aliases=["style to prompt", "style transfer"],
+            advanced=["steps", "seed", "candidates", "projection_file"],
             description="Finds a prompt for the style that several pictures share, and puts a subject before it.",
             inputs=[
                 io.Image.Input("images", tooltip="Pictures in one style, best of different things."),

@@ -17,7 +17,17 @@ ACCELERATORS = (
     "NPU :: Huawei Ascend",
     "GPU :: Apple Metal",
 )
-NEEDED = ("__init__.py", "nodes/", "pez_core/", "web/", "locales/", "workflows/", "requirements.txt", "LICENSE")
+NEEDED = (
+    "__init__.py",
+    "nodes/",
+    "pez_core/",
+    "web/",
+    "locales/",
+    "workflows/",
+    "subgraphs/",
+    "requirements.txt",
+    "LICENSE",
+)
 NOT_SHIPPED = (".ci/", "benchmarks/", "docs/drawings/", "tests/", "training/")
 
 

@@ -1,4 +1,4 @@
-"""Draws the nodes of the help pages, the thumbnails of the workflows and the graph of README.md in the real editor.
+"""Draws the nodes of the help pages and the graph of README.md in the real editor, and the thumbnails of the workflows.
 
     COMFYUI_PATH=ComfyUI python -m tools.pictures [NAME ...]
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import shutil
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,15 +19,14 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Page
 
-from benchmarks import sheets
 from tools.editor import editor, open_workflow, queue, wait_for_results
 from tools.server import REPOSITORY, Server, comfyui_path
+from tools.thumbnails import thumbnail
 
-DATA = REPOSITORY / "tests" / "data"
 TEXT = "a red rescue helmet with a white cross, shiny, on a pink background"
-SOURCES = {"IMAGE": "LoadImage", "PEZ_ENCODER": "PEZLoadEncoder", "STRING": "PrimitiveString"}
+SOURCES = {"IMAGE": "PEZExamplePicture", "PEZ_ENCODER": "PEZLoadEncoder", "STRING": "PrimitiveString"}
 EMPTY = {"nodes": [], "links": [], "version": 0.4}
-THUMBNAIL_WIDTH = 512
+README_WORKFLOW = "01 Picture to prompt (no downloads)"
 PANELS = 480  # pixels that the editor's panels may cover at each side
 
 ADD = """([type, values, feeds]) => {
@@ -42,7 +40,7 @@ ADD = """([type, values, feeds]) => {
 }"""
 KEEP = """(kept) => {
     const { graph, canvas } = window.app;
-    for (const node of [...graph._nodes]) if (!kept.includes(node.id)) graph.remove(node);
+    for (const node of [...graph._nodes]) if (!kept.map(String).includes(String(node.id))) graph.remove(node);
     canvas.deselectAll();
     canvas.draw(true, true);  // which measures the nodes
 }"""
@@ -76,13 +74,10 @@ def main() -> None:
 
 
 def furnished(base: Path) -> Path:
-    """The folder of a server with this pack, a few pictures, and names for the lists of models and data."""
+    """The folder of a server with this pack, and names for the lists of models and data."""
     for name in ("custom_nodes", "input", "models/LLM/gpt2"):
         (base / name).mkdir(parents=True)
     (base / "custom_nodes" / "ComfyUI-PEZ").symlink_to(REPOSITORY)
-    shutil.copy(DATA / "picture.png", base / "input" / "example.png")
-    for number, picture in enumerate(sheets.cut(DATA / "style-stencil.png", 4), 1):
-        picture.save(base / "input" / f"style-{number}.png")
     for name in ("input/reviews.tsv", "models/LLM/gpt2/config.json", "models/LLM/gpt2/model.safetensors"):
         (base / name).touch()
     return base
@@ -98,11 +93,9 @@ def draw_all(page: Page, server: Server, wanted: list[str]) -> None:
             save(drawn_node(page, server, info), REPOSITORY / "web/docs/images" / f"{name}.png")
     for name, path in workflows.items():
         if name in wanted or not wanted:
-            graph = drawn_workflow(page, server, path)
-            height = round(graph.height * THUMBNAIL_WIDTH / graph.width)
-            save(graph.resize((THUMBNAIL_WIDTH, height), Image.Resampling.LANCZOS), path.with_suffix(".jpg"))
-            if name == "no_downloads":
-                save(graph, REPOSITORY / "docs/graph.png")
+            save(thumbnail(name), path.with_suffix(".jpg"))
+            if name == README_WORKFLOW:
+                save(drawn_workflow(page, server, path), REPOSITORY / "docs/graph.png")
 
 
 def drawn_node(page: Page, server: Server, info: dict[str, Any]) -> Image.Image:
@@ -126,15 +119,10 @@ def is_socket(spec: list[Any]) -> bool:
 
 
 def drawn_workflow(page: Page, server: Server, path: Path) -> Image.Image:
-    """A workflow without its note, each of several pictures another one, and run where that takes no downloads."""
+    """A workflow without its note, once it has run."""
     workflow = json.loads(path.read_text(encoding="utf-8"))
-    loaders = [node for node in workflow["nodes"] if node["type"] == "LoadImage"]
-    if len(loaders) > 1:
-        for number, loader in enumerate(loaders, 1):
-            loader["widgets_values"][0] = f"style-{number}.png"
     open_workflow(page, workflow)
-    if path.stem.startswith("no_downloads"):
-        run(page, server)
+    run(page, server)
     kept = [node["id"] for node in workflow["nodes"] if node["type"] != "MarkdownNote"]
     return screenshot(page, kept, margin=24)
 

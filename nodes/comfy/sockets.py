@@ -19,19 +19,23 @@ PezSettings = io.Custom("PEZ_SETTINGS")
 PezLanguageModel = io.Custom("PEZ_LANGUAGE_MODEL")
 
 
-def schema(aliases: Sequence[str] = (), **parts: Any) -> io.Schema:
+def schema(aliases: Sequence[str] = (), advanced: Sequence[str] = (), **parts: Any) -> io.Schema:
     """A schema in the pack's category.
 
-    `aliases` are other names by which the editor's search finds the node, where ComfyUI's schema has a place for them.
+    `aliases` are other names by which the editor's search finds the node, and `advanced` the inputs whose widgets it
+    hides until it is asked for them; both where ComfyUI has a place for them.
     """
+    for each in parts["inputs"]:
+        if each.id in advanced and hasattr(each, "advanced"):
+            each.advanced = True
     if aliases and "search_aliases" in {field.name for field in fields(io.Schema)}:
         parts["search_aliases"] = list(aliases)
     return io.Schema(category=CATEGORY, **parts)
 
 
-def result_schema(aliases: Sequence[str], **parts: Any) -> io.Schema:
+def result_schema(aliases: Sequence[str], advanced: Sequence[str] = (), **parts: Any) -> io.Schema:
     """The schema of a node that shows what `results` gives, and may ask which files its CLIP came from."""
-    return schema(aliases, hidden=[io.Hidden.prompt, io.Hidden.unique_id], is_output_node=True, **parts)
+    return schema(aliases, advanced, hidden=[io.Hidden.prompt, io.Hidden.unique_id], is_output_node=True, **parts)
 
 
 def length_input() -> io.Int.Input:

@@ -35,6 +35,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, model_folder: Path, picture
     _furnish_pictures(base, picture_files)
     _furnish_language(base, model_folder)
     running = Server(checkout, base)
+    running.post("/settings", {"Comfy.Workflow.ShowMissingModelsWarning": False})  # of models that no test needs
     yield running
     running.stop()
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import time
+from io import BytesIO
 from typing import Any
 
 import pytest
+import requests
+from PIL import Image
 
-from tools.server import error_of
+from benchmarks import sheets
+from tools.server import REPOSITORY, error_of
+
+DATA = REPOSITORY / "tests" / "data"
 
 SEARCH = {"steps": 4, "seed": 1, "candidates": 2}
 CLIP = {"class_type": "CLIPLoader", "inputs": {"clip_name": "clip_l.safetensors", "type": "stable_diffusion"}}
@@ -347,3 +353,34 @@ def test_cancel_stops_at_once_and_leaves_everything_as_it_was(server):
     record = server.finish(identity, seconds=20)
     assert error_of(record) == "execution_interrupted"
     assert server.run(invert_on_clip(seed=51))["text"] == expected["text"]
+
+
+def test_an_example_picture_is_what_its_name_says(server):
+    titles = server.get("/object_info")["PEZExamplePicture"]["input"]["required"]["picture"]
+    options = titles[1].get("options") or titles[0]
+    truth = {f"{fact['concept']} ({fact['style']})": fact for fact in sheets.read(DATA, "contents").facts}
+    assert len(options) == 16 and set(options) <= truth.keys()
+    tiles = sheets.cut(DATA / "contents.png", len(truth))
+    for title in (options[0], options[-1], options[0]):  # the last one from the cache
+        graph = {"example": node("PEZExamplePicture", picture=title), "name": show("example", 1)}
+        outputs = server.finish(server.queue(graph))["outputs"]
+        (shown,) = outputs["example"]["images"]
+        picture = requests.get(f"{server.url}/view", params=shown, timeout=30).content
+        number = int(truth[title]["tile"].removeprefix("contents/").removesuffix(".png"))
+        assert Image.open(BytesIO(picture)).convert("RGB").tobytes() == tiles[number].tobytes()
+        assert outputs["name"]["text"] == [truth[title]["concept"]]
+
+
+@pytest.mark.parametrize(
+    ("model", "pretrained", "message"),
+    [
+        ("custom", " ", "pretrained is empty; for a custom model write its name and tag"),
+        ("custom", "ViT-X / openai", "model 'ViT-X' is unknown"),
+        ("custom", "ViT-B-32 / no_tag", "pretrained 'no_tag' is neither a tag of model 'ViT-B-32' nor a file"),
+        ("ViT-B-32 / no_tag", "openai", "pretrained 'no_tag' is neither a tag of model 'ViT-B-32' nor a file"),
+        ("ViT-B-32", "no_tag", "pretrained 'no_tag' is neither a tag of model 'ViT-B-32' nor a file"),
+    ],
+)
+def test_a_model_is_named_by_the_list_by_custom_and_as_before(server, model, pretrained, message):
+    graph = {"e": node("PEZLoadEncoder", model=model, pretrained=pretrained), "text": show("e", 0)}
+    assert message in failure(server, graph)
