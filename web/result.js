@@ -11,6 +11,7 @@ const STYLE = `
 .pez-result .pez-text span { border-radius: 3px; }
 .pez-result .pez-line { display: flex; flex-wrap: wrap; gap: 2px 6px; align-items: center; }
 .pez-result .pez-figures { flex: 1; }
+.pez-result[data-state=found] .pez-figures { white-space: nowrap; }
 .pez-result .pez-pager { display: flex; gap: 4px; align-items: center; white-space: nowrap; }
 .pez-result button { font: inherit; color: inherit; background: none; border: 1px solid currentColor; border-radius: 4px;
     padding: 0 6px; cursor: pointer; white-space: nowrap; }
