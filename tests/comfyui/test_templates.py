@@ -134,7 +134,8 @@ def test_the_search_finds_image_to_hard_prompt(page, server, query):
     editor_page.locator("#graph-canvas").dblclick(position={"x": 700, "y": 500})
     editor_page.keyboard.type(query)
     found = editor_page.locator("[role=option]")
-    editor_page.wait_for_timeout(1500)
+    found.filter(has_text="Image to Hard Prompt").first.wait_for()
+    editor_page.wait_for_timeout(1500)  # the list follows the typing with a delay
     first = [text.split("\n")[0] for text in found.all_inner_texts()[:5]]
     editor_page.keyboard.press("Escape")
     assert "Image to Hard Prompt (PEZ)" in first
