@@ -131,8 +131,8 @@ def test_the_search_finds_image_to_hard_prompt(page, server, query):
         pytest.skip("this ComfyUI's nodes have no other names to be found by")
     editor_page, _ = page
     open_workflow(editor_page, {"nodes": [], "links": [], "version": 0.4})
-    editor_page.locator("#graph-canvas").dblclick(position={"x": 700, "y": 500})
-    editor_page.keyboard.type(query)
+    editor_page.evaluate("window.app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
+    editor_page.locator("[role=dialog] input[type=text]").first.fill(query)
     found = editor_page.locator("[role=option]")
     found.filter(has_text="Image to Hard Prompt").first.wait_for()
     editor_page.wait_for_timeout(1500)  # the list follows the typing with a delay
