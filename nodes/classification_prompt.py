@@ -36,7 +36,7 @@ class ClassificationPrompt(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return sockets.schema(
             node_id="PEZClassificationPrompt",
-            display_name="Classification Prompt (PEZ)",
+            display_name="Classification Prompt",
             aliases=["text classification", "prompt tuning"],
             advanced=ADVANCED,
             description="Finds a text prompt that makes a language model classify the texts of a file.",

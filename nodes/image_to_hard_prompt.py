@@ -16,7 +16,7 @@ class ImageToHardPrompt(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return sockets.result_schema(
             node_id="PEZImageToHardPrompt",
-            display_name="Image to Hard Prompt (PEZ)",
+            display_name="Image to Hard Prompt",
             aliases=["interrogate", "clip interrogator", "caption", "image to prompt", "image to text", "describe"],
             advanced=["seed", "candidates", "projection_file"],
             description="Finds a short text prompt for what one or more pictures show.",

@@ -36,7 +36,7 @@ class LoadLanguageModel(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return sockets.schema(
             node_id="PEZLoadLanguageModel",
-            display_name="Load Language Model (PEZ)",
+            display_name="Load Language Model",
             aliases=["gpt loader", "gguf loader"],
             description="Loads a causal language model, such as GPT-2 or Gemma, from models/LLM.",
             inputs=[

@@ -16,7 +16,7 @@ class NegativePrompt(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return sockets.result_schema(
             node_id="PEZNegativePrompt",
-            display_name="Negative Prompt (PEZ)",
+            display_name="Negative Prompt",
             aliases=["image to negative prompt"],
             advanced=["seed", "candidates", "projection_file"],
             description="Finds a negative prompt: words for pictures to avoid, which do not fit the pictures to keep.",

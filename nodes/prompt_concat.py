@@ -25,7 +25,7 @@ class PromptConcat(io.ComfyNode):
         ]
         return sockets.result_schema(
             node_id="PEZPromptConcat",
-            display_name="Prompt Concat (PEZ)",
+            display_name="Prompt Concat",
             aliases=["join prompts", "combine prompts"],
             description="Joins 2 to 8 prompts; similarity is the mean one of the whole to each part.",
             inputs=[

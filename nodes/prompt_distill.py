@@ -19,7 +19,7 @@ class PromptDistill(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return sockets.result_schema(
             node_id="PEZPromptDistill",
-            display_name="Prompt Distill (PEZ)",
+            display_name="Prompt Distill",
             aliases=["shorten prompt", "compress prompt"],
             advanced=["target_length", "steps", "seed", "candidates", "mode"],
             description="Shortens a long prompt to fewer tokens that mean the same to the text encoder.",

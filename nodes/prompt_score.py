@@ -18,7 +18,7 @@ class PromptScore(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return sockets.result_schema(
             node_id="PEZPromptScore",
-            display_name="Prompt Score (PEZ)",
+            display_name="Prompt Score",
             aliases=["clip score", "text image similarity", "token contribution"],
             advanced=["projection_file"],
             description="Similarity of a text to pictures, and what each of its tokens adds to it.",

@@ -21,7 +21,7 @@ class StyleExtract(io.ComfyNode):
         ]
         return sockets.result_schema(
             node_id="PEZStyleExtract",
-            display_name="Style Extract (PEZ)",
+            display_name="Style Extract",
             aliases=["style to prompt", "style transfer"],
             advanced=["steps", "seed", "candidates", "projection_file"],
             description="Finds a prompt for the style that several pictures share, and puts a subject before it.",

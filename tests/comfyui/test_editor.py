@@ -168,7 +168,7 @@ def running(page: Page, server) -> Iterator[str]:
     """A search that goes on until the end of the block; what it says of itself."""
     identity = queue(page)
     try:
-        figures = page.locator("[data-state=running] .pez-figures")
+        figures = page.locator(".pez-result[data-state=running] .pez-figures")
         figures.wait_for(state="attached", timeout=60_000)
         yield figures.inner_text()
     finally:
@@ -208,7 +208,7 @@ def test_a_search_shows_in_its_own_tab_only(page, server):
     editor_page, _ = page
     open_graph(editor_page, one_search(steps=60), "searching")
     identity = queue(editor_page)
-    editor_page.locator("[data-state]").wait_for(state="attached")
+    editor_page.locator(".pez-result[data-state]").wait_for(state="attached")
     open_graph(editor_page, one_search(steps=60), "waiting")
     record = server.finish(identity)
     editor_page.evaluate(MOVE, ["LoadImage", -700])
@@ -296,7 +296,7 @@ def test_after_a_reload_a_running_search_shows_again(page, server):
         editor_page.wait_for_timeout(1500)  # the editor keeps the workflow for the next time
         editor_page.reload()
         editor_page.wait_for_function(READY, timeout=120_000)
-        editor_page.locator("[data-state=running]").wait_for(state="attached", timeout=60_000)
+        editor_page.locator(".pez-result[data-state=running]").wait_for(state="attached", timeout=60_000)
     assert [text for text in said if re.search("Unhandled message|Unknown message|pez", text)] == []
 
 

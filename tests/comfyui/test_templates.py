@@ -138,7 +138,7 @@ def test_the_search_finds_image_to_hard_prompt(page, server, query):
     editor_page.wait_for_timeout(1500)  # the list follows the typing with a delay
     first = [text.split("\n")[0] for text in found.all_inner_texts()[:5]]
     editor_page.keyboard.press("Escape")
-    assert "Image to Hard Prompt (PEZ)" in first
+    assert "Image to Hard Prompt" in first
 
 
 def test_a_newcomer_sees_two_widgets_of_a_node(server):

@@ -15,13 +15,13 @@ PAGE = (
 )
 SCHEMA = SimpleNamespace(
     node_id="PEZNode",
-    display_name="Node (PEZ)",
+    display_name="Node",
     description="Does it.",
     inputs=[SimpleNamespace(id="text", tooltip="A text, or a|b."), SimpleNamespace(id="steps", tooltip="How many.")],
     outputs=[SimpleNamespace(display_name="prompt", tooltip="The text.")],
 )
 CHINESE = {
-    "Node (PEZ)": "节点 (PEZ)",
+    "Node": "节点",
     "Does it.": "做这件事。",
     "text": "文本",
     "A text, or a|b.": "文本 | 。",
@@ -50,7 +50,7 @@ def test_the_english_locale_says_what_the_schema_says(root):
     written = files(root, english([SCHEMA]))[root / "locales/en/nodeDefs.json"]
     assert json.loads(written) == {
         "PEZNode": {
-            "display_name": "Node (PEZ)",
+            "display_name": "Node",
             "description": "Does it.",
             "inputs": {
                 "text": {"name": "text", "tooltip": "A text, or a{'|'}b."},
@@ -65,7 +65,7 @@ def test_a_translated_locale_has_the_texts_of_its_phrases(root):
     written = files(root, english([SCHEMA]))[root / "locales/zh/nodeDefs.json"]
     assert json.loads(written) == {
         "PEZNode": {
-            "display_name": "节点 (PEZ)",
+            "display_name": "节点",
             "description": "做这件事。",
             "inputs": {
                 "text": {"name": "文本", "tooltip": "文本 {'|'} 。"},

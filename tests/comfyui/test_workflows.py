@@ -34,6 +34,11 @@ def widget_values(workflow: dict) -> dict:
     return {node["id"]: node.get("widgets_values") or [] for node in workflow["nodes"] if node["type"] != "PreviewAny"}
 
 
+def model_addresses(workflow: dict) -> list[str]:
+    """Where the models that a workflow needs can be had."""
+    return [model["url"] for node in workflow["nodes"] for model in node["properties"].get("models", [])]
+
+
 def area(node: dict) -> tuple[float, float, float, float]:
     """Left, top, right and bottom of a node, with its title and the room for its result."""
     (left, top), (width, height) = node["pos"], node["size"]
@@ -89,7 +94,9 @@ def test_it_opens_without_errors_and_keeps_every_value(page, path):
     errors.clear()
     workflow = read(path)
     opened = open_workflow(editor_page, workflow)
-    assert (opened["missing"], opened["faulty"], opened["alerts"], errors) == ([], [], [], [])
+    assert (opened["missing"], opened["faulty"], opened["alerts"]) == ([], [], [])
+    # A server that forbids the editor the network, as the tests' does, hinders it to ask how large missing models are.
+    assert [error for error in errors if not any(address in error for address in model_addresses(workflow))] == []
     assert widget_values(opened["saved"]) == widget_values(workflow)
     assert len(opened["saved"]["links"]) == len(workflow["links"])
 
