@@ -10,6 +10,12 @@ const UNNAMED = "00000000-0000-0000-0000-000000000000"; // the id of a workflow 
 // Which workflow a run belongs to, by the run's id. A result that comes from ComfyUI's cache belongs to any.
 const workflows = new Map();
 
+// The tab that a workflow was queued from, by the workflow's id: when its tab is opened again, it may have another id.
+const tabs = new Map();
+
+// What workflows in other tabs have found meanwhile, by workflow and then by path: the editor gives it to the open one.
+const missed = new Map();
+
 function resultOf(node) {
     if (!node.pezResult) {
         const result = new Result();
@@ -43,9 +49,14 @@ function nodeAt(path) {
     return node?.comfyClass?.startsWith(NODES) ? node : null;
 }
 
+function openTab() {
+    return app.extensionManager?.workflow?.activeWorkflow?.path;
+}
+
 function belongsElsewhere(workflow) {
     const open = openGraph()?.id;
-    return workflow && open && workflow !== UNNAMED && workflow !== open;
+    if (!workflow || !open || workflow === UNNAMED || workflow === open) return false;
+    return !tabs.has(workflow) || tabs.get(workflow) !== openTab();
 }
 
 function showFound(path, output) {
@@ -54,6 +65,8 @@ function showFound(path, output) {
     const node = nodeAt(path);
     if (node) resultOf(node).showFound(found);
 }
+
+api.addEventListener("promptQueued", () => tabs.set(openGraph()?.id, openTab()));
 
 api.addEventListener("progress", ({ detail: { node: path, pez } }) => {
     if (!pez) return;
@@ -64,8 +77,13 @@ api.addEventListener("progress", ({ detail: { node: path, pez } }) => {
 
 api.addEventListener("executed", ({ detail: { node, display_node, output, prompt_id } }) => {
     const [found] = output?.pez ?? [];
-    if (found && found.run !== prompt_id) workflows.delete(found.run);
-    showFound(display_node ?? node, output);
+    if (!found) return;
+    if (found.run !== prompt_id) workflows.delete(found.run);
+    const [path, workflow] = [display_node ?? node, workflows.get(found.run)];
+    const others = { ...missed.get(workflow) };
+    delete others[path];
+    missed.set(workflow, belongsElsewhere(workflow) ? { ...others, [path]: output } : others);
+    showFound(path, output);
 });
 
 app.registerExtension({
@@ -73,6 +91,7 @@ app.registerExtension({
 
     // After undo, redo and a change of tabs, the nodes are new ones.
     onNodeOutputsUpdated(outputs) {
-        for (const [path, output] of Object.entries(outputs)) showFound(path, output);
+        const here = [...missed].filter(([workflow]) => !belongsElsewhere(workflow)).map(([, found]) => found);
+        for (const [path, output] of Object.entries(Object.assign({}, outputs, ...here))) showFound(path, output);
     },
 });
