@@ -8,6 +8,8 @@ from .image_to_hard_prompt import ImageToHardPrompt
 from .load_encoder import LoadEncoder
 from .load_language_model import LoadLanguageModel
 from .negative_prompt import NegativePrompt
+from .pick_prompt import PickPrompt
+from .picture_similarity import PictureSimilarity
 from .prompt_concat import PromptConcat
 from .prompt_distill import PromptDistill
 from .prompt_score import PromptScore
@@ -26,6 +28,8 @@ class PEZExtension(ComfyExtension):
             StyleExtract,
             NegativePrompt,
             PromptScore,
+            PictureSimilarity,
+            PickPrompt,
             LoadEncoder,
             ExamplePictureNode,
             SearchSettingsNode,

@@ -27,10 +27,10 @@ class ImageToHardPrompt(io.ComfyNode):
                 *sockets.model_inputs(),
                 sockets.avoid_input(),
             ],
-            outputs=[*sockets.prompt_outputs(), sockets.curve_output()],
+            outputs=[*sockets.prompt_outputs(), sockets.curve_output(), sockets.alternatives_output()],
         )
 
     @classmethod
     def execute(cls, image, clip=None, avoid=None, **search) -> io.NodeOutput:
         found, _ = search_pictures(tasks.invert, image, avoid, clip, cls.hidden, **search)
-        return results.output(found, clip, results.curve(found))
+        return results.output(found, clip, results.curve(found), [found.text, *found.alternatives])

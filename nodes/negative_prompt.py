@@ -27,10 +27,10 @@ class NegativePrompt(io.ComfyNode):
                 io.Image.Input("keep", optional=True, tooltip="Pictures that the negative prompt must not describe."),
                 *sockets.model_inputs(),
             ],
-            outputs=[*sockets.prompt_outputs(), sockets.curve_output()],
+            outputs=[*sockets.prompt_outputs(), sockets.curve_output(), sockets.alternatives_output()],
         )
 
     @classmethod
     def execute(cls, avoid, keep=None, clip=None, **search) -> io.NodeOutput:
         found, _ = search_pictures(tasks.negative, avoid, keep, clip, cls.hidden, **search)
-        return results.output(found, clip, results.curve(found))
+        return results.output(found, clip, results.curve(found), [found.text, *found.alternatives])

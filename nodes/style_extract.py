@@ -38,7 +38,7 @@ class StyleExtract(io.ComfyNode):
                 *sockets.model_inputs(),
                 sockets.avoid_input(),
             ],
-            outputs=[*sockets.prompt_outputs(), sockets.curve_output()],
+            outputs=[*sockets.prompt_outputs(), sockets.curve_output(), sockets.alternatives_output()],
         )
 
     @classmethod
@@ -50,4 +50,11 @@ class StyleExtract(io.ComfyNode):
         found, encoder = search_pictures(tasks.style, pictures, avoid, clip, cls.hidden, **search)
         whole = f"{subject.strip()} {found.text}".strip()
         note = window_note(encoder, encoder.vocabulary.encode(whole))
-        return results.output(found, clip, results.curve(found), whole=whole, notes=(note,) if note else ())
+        return results.output(
+            found,
+            clip,
+            results.curve(found),
+            [found.text, *found.alternatives],
+            whole=whole,
+            notes=(note,) if note else (),
+        )

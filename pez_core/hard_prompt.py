@@ -24,7 +24,8 @@ class HardPrompt:
     `similarity` is the cosine similarity of those ids to the target; `history` the best similarity after each step,
     from the first that had a text. `settings` is None for results that took no search. `pieces` are the tokens with
     their contributions, and `notes` say what people should know: that memory ran short, or that the text takes several
-    windows.
+    windows. `alternatives` are other texts that the search found, the best first, which share at most half of their
+    tokens with a better one.
     """
 
     task: str
@@ -36,6 +37,7 @@ class HardPrompt:
     history: tuple[float, ...] = field(default=(), repr=False)
     pieces: tuple[TokenContribution, ...] = field(default=(), repr=False)
     notes: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] = ()
 
     @property
     def seed(self) -> int | None:
@@ -51,5 +53,5 @@ class HardPrompt:
         del fields["seed"]
         fields["settings"] = fields["settings"] and SearchSettings(**fields["settings"])
         fields["pieces"] = [TokenContribution(**piece) for piece in fields["pieces"]]
-        tuples = {name: tuple(fields[name]) for name in ("tokens", "history", "pieces", "notes")}
+        tuples = {name: tuple(fields[name]) for name in ("tokens", "history", "pieces", "notes", "alternatives")}
         return cls(**{**fields, **tuples})

@@ -1,9 +1,11 @@
 """The search for a prompt: descent by gradient from random tokens, then refinement of the best text."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
+from .alternatives import Leaders
 from .best import Best
 from .encoders.encoder import Encoder
 from .errors import PezError
@@ -23,7 +25,7 @@ class SearchResult:
     """What a search found: the text, its ids as tokenised again, its similarity, and the best one after each step.
 
     `history` begins with the first step that had a text which passed and read back. `notes` say what people should know
-    of how it went.
+    of how it went. `alternatives` are the best texts of the other candidates, as far as they differ.
     """
 
     text: str
@@ -31,6 +33,7 @@ class SearchResult:
     similarity: float
     history: tuple[float, ...]
     notes: tuple[str, ...]
+    alternatives: tuple[str, ...]
 
 
 def search(
@@ -51,12 +54,14 @@ def search(
     projection = _projection(encoder, settings)
     descent = _descent(encoder, judge, projection, settings)
     refinement = Refinement(judge, projection, torch.Generator().manual_seed(settings.seed))
-    best = Best(judge, encoder.vocabulary, settings)
+    another_best = partial(Best, judge, encoder.vocabulary, settings)
+    best, leaders = another_best(), Leaders()
     run = Run(settings.total_steps, settings.time_budget, on_step)
 
     while run.next(settings.steps, DESCENT_SHARE if settings.rounds else 1.0):
         offer = descent.step()
         best.consider(offer)
+        leaders.follow(offer)
         run.tell(best.similarity, best.text)
     while best.text and run.next():
         offer = refinement.round(best.learned)
@@ -68,7 +73,8 @@ def search(
     similarity = judge.prompt(best.tokens).reported.item()
     left = f"Not enough memory for all candidates; {descent.candidates} of them went on."
     notes = () if descent.candidates == settings.candidates else (left,)
-    return SearchResult(best.text, best.tokens, similarity, tuple(run.history), notes)
+    alternatives = leaders.texts(best, another_best)
+    return SearchResult(best.text, best.tokens, similarity, tuple(run.history), notes, alternatives)
 
 
 def _projection(encoder: Encoder, settings: SearchSettings) -> Projection:

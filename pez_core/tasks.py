@@ -121,8 +121,9 @@ def _searched(
         found = search(encoder, objective, settings, on_step)
         pieces = contributions(encoder, found.tokens, objective)
     return HardPrompt(
-        task, found.text, found.tokens, found.similarity, encoder.name, settings, found.history, pieces, found.notes
-    )
+        task, found.text, found.tokens, found.similarity, encoder.name, settings, found.history, pieces, found.notes,
+        found.alternatives,
+    )  # fmt: skip
 
 
 def _scored(task: str, encoder: Encoder, text: str, objective: Objective) -> HardPrompt:

@@ -16,6 +16,7 @@ from torch import Tensor
 from ...pez_core import Encoder, PezError, conditioning_encoder
 from ...pez_core.encoders.clip_vocabulary import ClipVocabulary
 from ...pez_core.encoders.conditioning import CONDITIONING, POOLED
+from ...pez_core.encoders.encoder import picture_features
 from ...pez_core.encoders.joint import JointTower, side_by_side
 from ...pez_core.encoders.tower import TextTower, unit
 from .clip_tower import ComfyTower, conditioning_tower
@@ -54,6 +55,18 @@ def picture_encoder(
         return side_by_side([unit(_image_features(vision, pictures)) for vision in visions])
 
     return _encoder(clip, towers, _vocabulary(clip, names[0]), image_features)
+
+
+def picture_reader(clip_vision: Any, encoder: Encoder | None) -> Callable[[Sequence[Tensor]], Tensor]:
+    """Unit features (N, F) of pictures by the connected PEZ_ENCODER, or else by the vision model; no text is read.
+
+    Raises PezError when neither is connected.
+    """
+    if encoder is not None:
+        return encoder.encode_images
+    if clip_vision is None:
+        raise PezError(f"clip_vision is not connected; connect any CLIP_VISION, or {LOADER}.")
+    return lambda pictures: picture_features(partial(_image_features, clip_vision), pictures)
 
 
 def text_encoder(clip: Any, encoder: Encoder | None, hidden: Any, mode: str = POOLED) -> Encoder:

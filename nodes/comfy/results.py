@@ -9,8 +9,10 @@ from typing import Any
 
 import folder_paths
 from comfy_api.latest import io, ui
+from torch import Tensor
 
 from ...pez_core import HardPrompt
+from ...pez_core.picture_ranking import RankedPrompt
 from ...pez_core.report.curve import draw_curve
 from .encoders import conditioning
 from .progress import running_id
@@ -49,6 +51,13 @@ def on_node(
     curve = history[:: max(1, len(history) // MOST_POINTS)]
     fields = {"measure": measure, "value": value, "text": text, "curve": curve, "notes": notes, "pieces": pieces}
     return {"pez": [{**fields, "run": running_id()}], "files": [_text_file(text)]}
+
+
+def ranking(ranked: Sequence[RankedPrompt], sheet: Tensor, node: type[io.ComfyNode]) -> dict[str, Any]:
+    """What the editor shows of ranked prompts: each on a page of its own, the best first, and the contact sheet."""
+    pages = [on_node("similarity", each.similarity, each.text, (), ()) for each in ranked]
+    preview = ui.PreviewImage(sheet[None], cls=node).as_dict()
+    return {"pez": [page for shown in pages for page in shown["pez"]], "files": pages[0]["files"], **preview}
 
 
 def _text_file(text: str) -> ui.SavedResult:

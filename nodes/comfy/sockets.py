@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from comfy_api.latest import io
+from torch import Tensor
 
 from ...pez_core import SearchSettings
 from ...pez_core.vocabulary import TOKEN_FILTERS
@@ -123,6 +124,33 @@ def clip_vision_inputs() -> list[io.Input]:
     ]  # fmt: skip
 
 
+def only(values: list[Any] | None) -> Any:
+    """The one value of an input that is no list, on a node that takes lists."""
+    return values[0] if values else None
+
+
+def pictures_of(batches: list[Tensor] | None) -> list[Tensor]:
+    """All pictures (H, W, C) of a list of batches."""
+    return [picture for batch in batches or () for picture in batch]
+
+
+def batches_of(batches: list[Tensor], count: int) -> list[list[Tensor]]:
+    """The pictures of each element of a list; one batch of as many as are counted is taken for a list of them."""
+    if len(batches) == 1 and len(batches[0]) == count:
+        return [[picture] for picture in batches[0]]
+    return [list(batch) for batch in batches]
+
+
+def picture_reader_inputs() -> list[io.Input]:
+    """What pictures are compared by, where no text is read."""
+    return [
+        io.ClipVision.Input("clip_vision", optional=True, tooltip="Any CLIP vision model, to compare the pictures by."),
+        PezEncoder.Input(
+            "encoder", optional=True, tooltip="An encoder from Load PEZ Encoder to compare them by instead."
+        ),
+    ]
+
+
 def encoder_input() -> io.Input:
     return PezEncoder.Input(
         "encoder", optional=True,
@@ -158,3 +186,10 @@ def prompt_outputs() -> list[io.Output]:
 
 def curve_output() -> io.Output:
     return io.Image.Output("curve", display_name="curve", tooltip="A plot of the best similarity after each step.")
+
+
+def alternatives_output() -> io.Output:
+    return io.String.Output(
+        "alternatives", display_name="alternatives", is_output_list=True,
+        tooltip="A list: the prompt, then what the other candidates found, as far as it differs.",
+    )  # fmt: skip

@@ -36,18 +36,26 @@ class Encoder:
     def name(self) -> str:
         return self.tower.name
 
-    @torch.no_grad()
     def encode_images(self, pictures: Sequence[Tensor]) -> Tensor:
         """Unit features (N, F) of pictures (H, W, 1, 3 or 4) with values 0 to 1, of any sizes; clear parts are white.
 
         Raises PezError for no pictures, empty ones and NaN.
         """
-        rgb = [as_rgb(picture) for picture in pictures]
-        if not rgb:
-            raise PezError("pictures are missing; give at least one.")
-        return unit(torch.cat(in_parts(self.image_features, rgb, PICTURES_TOGETHER))).to(self.tower.device)
+        return picture_features(self.image_features, pictures).to(self.tower.device)
 
     def encode_text(self, text: str) -> Tensor:
         """Unit features (1, F) of a text."""
         self.bring()
         return self.tower.encode_ids([self.vocabulary.encode(text)])
+
+
+@torch.no_grad()
+def picture_features(image_features: Callable[[Sequence[Tensor]], Tensor], pictures: Sequence[Tensor]) -> Tensor:
+    """Unit features (N, F) of pictures by an image side, as `Encoder.encode_images` gives them, where that left them.
+
+    Raises PezError for no pictures, empty ones and NaN.
+    """
+    rgb = [as_rgb(picture) for picture in pictures]
+    if not rgb:
+        raise PezError("pictures are missing; give at least one.")
+    return unit(torch.cat(in_parts(image_features, rgb, PICTURES_TOGETHER)))

@@ -66,10 +66,25 @@ class NoisyImage:
         return (torch.full((1, 32, 32, 3), float("nan")),)
 
 
+class Painted:
+    """A batch of noise, the same for the same text: what a model drew from it."""
+
+    CATEGORY, FUNCTION, RETURN_TYPES = "probe", "run", ("IMAGE",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"text": ("STRING", {"forceInput": True}), "count": ("INT", {"default": 1})}}
+
+    def run(self, text, count):
+        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+        return (torch.rand(count, 32, 32, 3, generator=torch.Generator().manual_seed(seed)),)
+
+
 NODE_CLASS_MAPPINGS = {
     "ProbeFingerprint": Fingerprint,
     "ProbeSimilarity": Similarity,
     "ProbeNoisyImage": NoisyImage,
+    "ProbePainted": Painted,
     **small_models.NODES,
     **faults.NODES,
 }
