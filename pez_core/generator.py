@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+FILE = "generator.safetensors"
 SIZE, PATCH = 64, 8
 GRID = SIZE // PATCH
 SCALE = 0.4

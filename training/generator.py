@@ -24,13 +24,13 @@ from torch import Tensor, nn
 
 from pez_core import Encoder, load_encoder
 from pez_core.encoders.transformer import read_all
-from pez_core.generator import PATCH, SCALE, SIZE, Generator, Layers, Patches
+from pez_core.generator import FILE, PATCH, SCALE, SIZE, Generator, Layers, Patches
 from training.captions import COLOUR_NAMES, COLOURS, STYLE_NAMES, encode, sample_caption, sentence
 from training.drawings import Drawings, load_drawings
 from training.pictures import SEEN_JITTER, named_backgrounds
 
 SEED = 4
-FILE = "generator.safetensors"
+
 CAPTIONS_PER_DRAWING = 16
 LONGEST = 22
 INSET = 4
