@@ -5,6 +5,7 @@ from comfy_api.latest import ComfyExtension, io
 from .classification_prompt import ClassificationPrompt
 from .example_picture import ExamplePictureNode
 from .image_to_hard_prompt import ImageToHardPrompt
+from .load_embedded_models import LoadEmbeddedModels
 from .load_encoder import LoadEncoder
 from .load_language_model import LoadLanguageModel
 from .negative_prompt import NegativePrompt
@@ -31,6 +32,7 @@ class PEZExtension(ComfyExtension):
             PictureSimilarity,
             PickPrompt,
             LoadEncoder,
+            LoadEmbeddedModels,
             ExamplePictureNode,
             SearchSettingsNode,
             LoadLanguageModel,

@@ -19,6 +19,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -28,10 +29,9 @@ from torch import Tensor, nn
 
 from pez_core.device.choice import best_device
 from training.captions import COLOUR_NAMES, STYLE_NAMES, Caption, sample_caption, sample_nonsense, true_tokens
-from training.drawings import Concept, load_drawings
+from training.drawings import Concept, Drawings, load_drawings
 from training.pictures import MEAN, SEEN_JITTER, SIZE, STD, Sample, compose, normalise
 
-SEED = 20
 BATCH = 256
 LONG_BATCH = 64
 NONSENSE = 64
@@ -46,11 +46,7 @@ START, END = 49406, 49407
 HEADS_WEIGHT = 0.5
 LOG_SCALE_LIMIT = 4.0
 
-MODEL_CONFIG = {
-    "embed_dim": 256,
-    "vision_cfg": {"image_size": SIZE, "layers": [1, 1, 2, 1], "width": 24, "patch_size": None},
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 192, "heads": 3, "layers": 3},
-}
+VOCABULARY = 49408
 PREPROCESS_CONFIG = {"mean": MEAN.tolist(), "std": STD.tolist(), "interpolation": "bicubic", "resize_mode": "shortest"}
 
 
@@ -68,7 +64,39 @@ class Stage:
     unnamed_share: float = 0.0
 
 
-STAGES = (Stage(2000, 2e-3, 1500, (0.0, 20.0)), Stage(320, 6e-4, 0, SEEN_JITTER), Stage(240, 6e-4, 0, SEEN_JITTER, 0.5))
+@dataclass(frozen=True)
+class Recipe:
+    """A model's towers, as open_clip's configuration names them, and how it is trained.
+
+    Concepts that are held out are left out unless `every_concept`.
+    """
+
+    features: int
+    vision: dict[str, Any]
+    text: dict[str, int]
+    seed: int
+    stages: Sequence[Stage]
+    every_concept: bool = False
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What open_clip builds the model from."""
+        vision = {"image_size": SIZE, "patch_size": None} | self.vision
+        text = {"context_length": 77, "vocab_size": VOCABULARY} | self.text
+        return {"embed_dim": self.features, "vision_cfg": vision, "text_cfg": text}
+
+
+EMBEDDED = Recipe(
+    features=256,
+    vision={"layers": [1, 1, 2, 1], "width": 24},
+    text={"width": 192, "heads": 3, "layers": 3},
+    seed=20,
+    stages=(
+        Stage(2000, 2e-3, 1500, (0.0, 20.0)),
+        Stage(320, 6e-4, 0, SEEN_JITTER),
+        Stage(240, 6e-4, 0, SEEN_JITTER, 0.5),
+    ),
+)
 SHORT = Stage(400, 2e-3, 300, (0.0, 20.0))
 
 
@@ -158,19 +186,18 @@ def training_loss(
     }
 
 
-def train(packages: Path, out: Path, device: str, seed: int = SEED, stages: Sequence[Stage] = STAGES) -> None:
+def train(recipe: Recipe, drawings: Drawings, out: Path, device: str) -> None:
     """Train from the last checkpoint in `out`, or from the start, and write the model there."""
-    torch.manual_seed(seed)
+    torch.manual_seed(recipe.seed)
     out.mkdir(parents=True, exist_ok=True)
-    drawings = load_drawings(packages, out / "drawings.npy")
-    seen = [index for index, concept in enumerate(drawings.concepts) if not concept.held_out]
+    seen = [index for index, concept in enumerate(drawings.concepts) if recipe.every_concept or not concept.held_out]
     pixels, concepts = drawings.pixels[seen], [drawings.concepts[index] for index in seen]
-    model = open_clip.CLIP(**MODEL_CONFIG).to(device, memory_format=torch.channels_last)
-    heads = Heads(MODEL_CONFIG["embed_dim"], len(concepts)).to(device)
+    model = open_clip.CLIP(**recipe.config).to(device, memory_format=torch.channels_last)
+    heads = Heads(recipe.features, len(concepts)).to(device)
     modules = nn.ModuleDict({"model": model, "heads": heads})
-    for number, stage in enumerate(stages):
-        _train_stage(number, stage, modules, pixels, concepts, out, device, seed)
-    save_model(model, out)
+    for number, stage in enumerate(recipe.stages):
+        _train_stage(number, stage, modules, pixels, concepts, out, device, recipe.seed)
+    save_model(model, recipe.config, out)
 
 
 def _train_stage(
@@ -198,7 +225,7 @@ def _train_stage(
         long, styled = step % LONG_EVERY == LONG_EVERY - 1, step >= stage.plain_steps
         sample, captions = _batch(concepts, rng, generator, long, styled, stage.unnamed_share)
         true = [_true(concepts, sample, index) for index in range(ADVERSARIAL)]
-        nonsense = sample_nonsense(captions, NONSENSE, MODEL_CONFIG["text_cfg"]["vocab_size"], rng)
+        nonsense = sample_nonsense(captions, NONSENSE, VOCABULARY, rng)
         pictures = compose(pixels, sample, generator, stage.background_jitter).to(device)
         losses = training_loss(*modules.values(), pictures, sample, captions, nonsense, true, generator)
         optimiser.zero_grad()
@@ -213,12 +240,12 @@ def _train_stage(
             _checkpoint(out / f"stage{number}", modules, optimiser, schedule, step + 1)
 
 
-def save_model(model: nn.Module, out: Path) -> None:
+def save_model(model: nn.Module, config: dict[str, Any], out: Path) -> None:
     """Write an ordinary open_clip folder: configuration and fp16 weights."""
     weights = {name: value.half() if value.is_floating_point() else value for name, value in model.state_dict().items()}
     save_file({name: value.contiguous() for name, value in weights.items()}, out / "open_clip_model.safetensors")
-    config = {"model_cfg": MODEL_CONFIG, "preprocess_cfg": PREPROCESS_CONFIG}
-    (out / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    written = {"model_cfg": config, "preprocess_cfg": PREPROCESS_CONFIG}
+    (out / "open_clip_config.json").write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
 
 
 def _batch(
@@ -292,11 +319,15 @@ def main() -> None:
     parser.add_argument("--packages", type=Path, required=True, help="node_modules with the npm packages")
     parser.add_argument("--out", type=Path, required=True, help="folder for the model and its checkpoints")
     parser.add_argument("--device", default=str(best_device()))
-    parser.add_argument("--seed", type=int, default=SEED, help="another seed makes another model of the same kind")
+    parser.add_argument(
+        "--seed", type=int, default=EMBEDDED.seed, help="another seed makes another model of the same kind"
+    )
     parser.add_argument("--short", action="store_true", help=f"one stage of {SHORT.steps} steps, for a rougher model")
     arguments = parser.parse_args()
-    stages = (SHORT,) if arguments.short else STAGES
-    train(arguments.packages, arguments.out, arguments.device, arguments.seed, stages)
+    recipe = replace(EMBEDDED, seed=arguments.seed, stages=(SHORT,) if arguments.short else EMBEDDED.stages)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    drawings = load_drawings(arguments.packages, arguments.out / "drawings.npy")
+    train(recipe, drawings, arguments.out, arguments.device)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,79 @@
+"""Train the judges: small CLIPs of the miniature world that no search climbs and nothing is trained or tuned on.
+
+    python -m training.judges --packages node_modules --work judges --out benchmarks/judges [--judge NAME]
+
+A judge stands for somebody who knows every drawing, so it learns the concepts too that are held out from the embedded
+model. Checkpoints and the rendered drawings are kept in `--work`; run it again to go on after a break. What `--out`
+gets is an open_clip folder for each judge, with its scores on backgrounds that none has seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+from pez_core.device.choice import best_device
+from pez_core.encoders.open_clip import FILES, load_encoder_folder
+from training.drawings import Drawings, load_drawings
+from training.evaluate import scores
+from training.pictures import SEEN_JITTER
+from training.train import Recipe, Stage, train
+
+STAGES = (Stage(1800, 2e-3, 1200, SEEN_JITTER, 0.2), Stage(400, 6e-4, 0, SEEN_JITTER, 0.5))
+JUDGES = {
+    "residual": Recipe(
+        features=256,
+        vision={"layers": [1, 1, 1, 1], "width": 16},
+        text={"width": 64, "heads": 2, "layers": 3},
+        seed=3141,
+        stages=STAGES,
+        every_concept=True,
+    ),
+    "transformer": Recipe(
+        features=192,
+        vision={"layers": 4, "width": 144, "head_width": 48, "patch_size": 8},
+        text={"width": 56, "heads": 2, "layers": 4},
+        seed=5926,
+        stages=STAGES,
+        every_concept=True,
+    ),
+    "final": Recipe(
+        features=160,
+        vision={"layers": [1, 1, 2, 1], "width": 14},
+        text={"width": 72, "heads": 3, "layers": 2},
+        seed=5358,
+        stages=STAGES,
+        every_concept=True,
+    ),
+}
+
+
+def make(name: str, drawings: Drawings, work: Path, out: Path, device: str) -> None:
+    """Train a judge, or go on with it, and write it with its scores."""
+    train(JUDGES[name], drawings, work / name, device)
+    (out / name).mkdir(parents=True, exist_ok=True)
+    for file in FILES:
+        shutil.copy(work / name / file, out / name)
+    found = scores(load_encoder_folder(out / name, "cpu"), drawings)
+    (out / name / "scores.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    print(name, json.dumps(found), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m training.judges", description=__doc__.splitlines()[0])
+    parser.add_argument("--packages", type=Path, required=True, help="node_modules with the npm packages")
+    parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints and the rendered drawings")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the finished judges")
+    parser.add_argument("--judge", choices=JUDGES, action="append", help="only this one; repeatable (default: all)")
+    parser.add_argument("--device", default=str(best_device()))
+    arguments = parser.parse_args()
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    drawings = load_drawings(arguments.packages, arguments.work / "drawings.npy")
+    for name in arguments.judge or JUDGES:
+        make(name, drawings, arguments.work, arguments.out, arguments.device)
+
+
+if __name__ == "__main__":
+    main()
