@@ -224,8 +224,10 @@ class Generator(nn.Module):
         self.denoiser = Denoiser(shape)
 
     def read(self, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised token states, and which of them are text."""
-        return self.context_norm(context), (context.abs().amax(-1) > 0)[:, None, None, :]
+        """Normalised token states, and which of them are text; the first is, as all may be zeros."""
+        text = context.abs().amax(-1) > 0
+        text[:, 0] = True
+        return self.context_norm(context), text[:, None, None, :]
 
     def layers(self, context: Tensor, mask: Tensor) -> tuple[Layers, Tensor]:
         """What the text calls for, in the units of the patches, and its embedding."""

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pez_core import Encoder, load_encoder
-from pez_core.encoders.transformer import read_all
+from pez_core.drawing import token_states
 from pez_core.generator import FILE, PATCH, SCALE, SIZE, Generator, Layers, Patches
 from training.captions import COLOUR_NAMES, COLOURS, STYLE_NAMES, encode, sample_caption, sentence
 from training.drawings import Drawings, load_drawings
@@ -76,18 +76,6 @@ class Pool:
         return states[:, :longest], self.drawing[rows], self.colour[rows]
 
 
-def token_states(encoder: Encoder, rows: list[tuple[int, ...]], longest: int = LONGEST) -> Tensor:
-    """Normalised token states (N, longest + 2, C) of token ids, zero after the end."""
-    tower = encoder.tower
-    ids = torch.zeros(len(rows), longest + 2, dtype=torch.long)
-    for place, row in enumerate(rows):
-        ids[place, : len(row) + 2] = torch.tensor([tower.start_id, *row, tower.end_id])
-    ends = torch.tensor([len(row) + 1 for row in rows])
-    with torch.no_grad():
-        states = tower.final_norm(read_all(tower.blocks, tower.place(tower.embed(ids), 0)))
-    return states * (torch.arange(longest + 2) <= ends[:, None])[..., None]
-
-
 def make_pool(encoder: Encoder, drawings: Drawings, concepts: list[int], rng: random.Random) -> Pool:
     """Captions of every drawing: the plain sentence, and others of all kinds."""
     rows, drawing, colour = [], [], []
@@ -101,8 +89,10 @@ def make_pool(encoder: Encoder, drawings: Drawings, concepts: list[int], rng: ra
                 rows.append(ids[:LONGEST])
                 drawing.append(place * len(STYLE_NAMES) + style)
                 colour.append(background if named else WHITE)
-    chunks = [token_states(encoder, rows[start : start + 512]).half() for start in range(0, len(rows), 512)]
-    return Pool(torch.cat(chunks), torch.tensor(drawing), torch.tensor(colour), token_states(encoder, [()]).half())
+    chunks = [token_states(encoder, rows[start : start + 512], LONGEST).half() for start in range(0, len(rows), 512)]
+    return Pool(
+        torch.cat(chunks), torch.tensor(drawing), torch.tensor(colour), token_states(encoder, [()], LONGEST).half()
+    )
 
 
 def _caption(concept, style: str, colour: str, plain: bool, rng: random.Random) -> tuple[tuple[int, ...], bool]:

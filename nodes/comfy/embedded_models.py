@@ -15,9 +15,10 @@ import comfy.utils
 import torch
 from safetensors.torch import load_file
 
+from ...pez_core import PezError
 from ...pez_core.encoders.embedded import FOLDER
 from ...pez_core.encoders.open_clip import FILES
-from ...pez_core.generator import FILE, SCALE, Generator
+from ...pez_core.generator import FILE, SCALE, SIZE, Generator
 
 TEXT_TOWER = {
     "num_hidden_layers": 3,
@@ -50,6 +51,16 @@ class Network(Generator):
         super().__init__()
         self.dtype = dtype
         self.to(device=device, dtype=dtype)
+
+    def forward(self, x: torch.Tensor, timesteps: torch.Tensor, context: torch.Tensor, **_: Any) -> torch.Tensor:
+        """Raises PezError for pictures of another size than the generator's."""
+        height, width = x.shape[-2:]
+        if (height, width) != (SIZE, SIZE):
+            raise PezError(
+                f"latent_image is {width} × {height}, but the embedded generator draws {SIZE} × {SIZE} pixels; set "
+                f"width and height to {SIZE}, or scale the picture."
+            )
+        return super().forward(x, timesteps, context)
 
 
 class GeneratorConfig(comfy.supported_models_base.BASE):
@@ -109,11 +120,10 @@ class _Tower(comfy.sd1_clip.SDClipModel):
 
 def load_model() -> Any:
     """The generator as MODEL."""
-    weights = load_file(FOLDER / FILE)
     config = GeneratorConfig({})
     config.set_inference_dtype(torch.float32, None)
-    model = config.get_model(weights)
-    model.diffusion_model.load_state_dict({name: weight.float() for name, weight in weights.items()})
+    model = config.get_model({})
+    model.diffusion_model.load_state_dict(load_file(FOLDER / FILE))
     patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
     management = comfy.model_management
     return patcher(model, management.get_torch_device(), management.unet_offload_device())
