@@ -3,6 +3,7 @@
 python -m training.evaluate --packages node_modules --cache drawings.npy --scores scores.json
 python -m training.evaluate --packages node_modules --cache drawings.npy --test-data tests/data
 python -m training.evaluate --packages node_modules --cache drawings.npy --benchmark-data benchmarks/data
+python -m training.evaluate --packages node_modules --cache drawings.npy --worth-data benchmarks/data
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -21,7 +23,7 @@ from pez_core import Encoder, load_encoder
 from pez_core.device.out_of_memory import in_parts
 from pez_core.encoders.pictures import as_pil
 from pez_core.encoders.tower import unit
-from training.captions import COLOUR_NAMES, STYLE_NAMES, sentence
+from training.captions import COLOUR_NAMES, STYLE_NAMES, STYLE_WORDS, sentence
 from training.drawings import Drawings, load_drawings
 from training.pictures import SEEN_JITTER, UNSEEN_JITTER, Sample, compose
 
@@ -110,10 +112,12 @@ def _similarities(encoder: Encoder, drawings: Drawings) -> dict[str, float]:
 
 
 def _test_pictures(
-    drawings: Drawings, held_out: bool, count: int = PICTURES, seed: int = SEED
+    drawings: Drawings, held_out: bool, count: int = PICTURES, seed: int = SEED, without: Collection[str] = ()
 ) -> tuple[Tensor, list[dict]]:
     rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
-    indices = [i for i, concept in enumerate(drawings.concepts) if concept.held_out == held_out]
+    indices = [
+        i for i, concept in enumerate(drawings.concepts) if concept.held_out == held_out and concept.name not in without
+    ]
     chosen = torch.tensor(rng.sample(indices, count))
     styles = torch.arange(count) % len(STYLE_NAMES)
     sample = Sample(chosen, styles, torch.randint(len(COLOUR_NAMES), (count,), generator=generator))
@@ -127,6 +131,7 @@ def _describe(drawings: Drawings, sample: Sample) -> list[dict]:
             "concept": drawings.concepts[concept].name,
             "keywords": list(drawings.concepts[concept].keywords),
             "style": STYLE_NAMES[style],
+            "colour": COLOUR_NAMES[colour],
             "caption": sentence(drawings.concepts[concept].name, STYLE_NAMES[style], COLOUR_NAMES[colour]),
         }
         for concept, style, colour in rows
@@ -190,6 +195,25 @@ def write_benchmark_data(encoder: Encoder, drawings: Drawings, folder: Path) -> 
     )
 
 
+def write_worth_data(drawings: Drawings, folder: Path) -> None:
+    """Pictures of concepts that no other benchmark shows, as one sheet, and the phrases that an interrogator chooses
+    from."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = {fact["concept"] for name in ("training", "held-out") for fact in sheets.read(folder, name).facts}
+    parts = [
+        _test_pictures(drawings, held_out, count, SEED + 5, shown)
+        for held_out, count in ((False, BENCHMARK_PICTURES), (True, PICTURES))
+    ]
+    facts = [{**fact, "held_out": held_out} for held_out, (_, some) in zip((False, True), parts) for fact in some]
+    _save("worth", torch.cat([pictures for pictures, _ in parts]), facts, folder)
+    phrases = {
+        "nouns": [concept.name for concept in drawings.concepts],
+        "styles": [f"{word} drawing" for words in STYLE_WORDS.values() for word in words],
+        "colours": [f"{colour} background" for colour in COLOUR_NAMES],
+    }
+    (folder / "phrases.json").write_text(json.dumps(phrases, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 def _save(name: str, pictures: Tensor, described: list[dict], folder: Path) -> None:
     sheets.write(folder, name, [as_pil(picture) for picture in pictures.permute(0, 2, 3, 1)], described)
 
@@ -201,12 +225,15 @@ def main() -> None:
     parser.add_argument("--scores", type=Path, help="file for the scores, JSON")
     parser.add_argument("--test-data", type=Path, help="folder for contact sheets and features")
     parser.add_argument("--benchmark-data", type=Path, help="folder for the contact sheets and features of benchmarks")
+    parser.add_argument("--worth-data", type=Path, help="folder for the contact sheet and phrases of benchmarks.worth")
     arguments = parser.parse_args()
     encoder, drawings = load_encoder(), load_drawings(arguments.packages, arguments.cache)
     if arguments.test_data:
         write_test_data(encoder, drawings, arguments.test_data)
     if arguments.benchmark_data:
         write_benchmark_data(encoder, drawings, arguments.benchmark_data)
+    if arguments.worth_data:
+        write_worth_data(drawings, arguments.worth_data)
     if arguments.scores:
         result = json.dumps(scores(encoder, drawings), indent=2)
         arguments.scores.write_text(result + "\n", encoding="utf-8")

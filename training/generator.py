@@ -53,8 +53,8 @@ class Phase:
     learning_rate: float
 
 
-RECALL = Phase("recall", 20_000, 192, 1.2e-3)
-DENOISER = Phase("denoiser", 12_000, 64, 1.2e-3)
+RECALL = Phase("recall", 14_000, 192, 1.2e-3)
+DENOISER = Phase("denoiser", 7_000, 64, 1.2e-3)
 
 
 @dataclass(frozen=True)
