@@ -81,7 +81,8 @@ def row(method, picture, generated, held_out=False, **changes):
     return {
         "method": method, "picture": picture, "held_out": held_out, "prompt": "", "tokens": 8, "inner": 0.5,
         "judges": {"a": 0.2, "b": 0.4}, "generated": generated, "rank": 1, "style_match": True,
-        "background_match": True, "generated_first": 0.0, "generated_style": 0.0, "generated_background": 0.0, "meaning": 0.1, "perplexity": 9.0,
+        "background_match": True,
+        "generated_first": 0.0, "generated_style": 0.0, "generated_background": 0.0, "meaning": 0.1, "perplexity": 9.0,
         "seconds": 1.0,
     } | changes  # fmt: skip
 
