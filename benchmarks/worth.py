@@ -19,31 +19,27 @@ import random
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache, partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from benchmarks import machine, resume, sheets
 from benchmarks.interrogator import Interrogator
-from benchmarks.judging import FINAL, ON_THE_WAY, Judge, load_judge
+from benchmarks.judging import FINAL, ON_THE_WAY
+from benchmarks.miniature import DATA, Miniature, load_miniature, share
 from benchmarks.reader import Fluency, Meaning
 from benchmarks.reference import reference_pez
 from benchmarks.tables.worth import summary
-from pez_core import Encoder, Match, SearchSettings, invert, load_encoder
+from pez_core import Match, SearchSettings, invert
 from pez_core.best import Best
-from pez_core.drawing import draw_texts, load_generator
 from pez_core.feature_judge import FeatureJudge
-from pez_core.generator import Generator
 from pez_core.optimiser.judge import Offer, Verdict
 
-DATA = Path(__file__).parent / "data"
 SECONDS = 8.0
 TOKENS = SearchSettings.tokens
 UNLIMITED = 10**6
-SEEDS = (101, 202, 303)
 QUICK = 6
 OURS = {
     "ours": SearchSettings(),
@@ -83,15 +79,9 @@ class Row:
 
 
 @dataclass(frozen=True)
-class World:
-    """All that a process needs: the model that is searched on, its pictures, and the yardsticks."""
+class World(Miniature):
+    """All that a process needs: the miniature world, and what asks a prompt's worth or finds one besides."""
 
-    encoder: Encoder
-    pixels: list[Tensor]
-    facts: list[dict]
-    features: Tensor
-    judges: list[Judge]
-    generator: Generator
     interrogator: Interrogator
     fluency: Fluency
     meaning: Meaning
@@ -100,15 +90,11 @@ class World:
 @cache
 def world(judges: tuple[str, ...], language_model: Path, sentence_encoder: Path) -> World:
     torch.set_num_threads(1)
-    encoder, sheet = load_encoder(), sheets.read(DATA, "worth")
-    features = encoder.encode_images(sheet.pixels)
-    loaded = [load_judge(name, sheet.pixels) for name in judges]
-    interrogator = Interrogator.load(encoder)
-    invert(encoder, features[:1], SearchSettings(steps=1))  # what the first search alone would be charged for
-    return World(
-        encoder, sheet.pixels, sheet.facts, features, loaded, load_generator(), interrogator,
-        Fluency(language_model), Meaning(sentence_encoder),
-    )  # fmt: skip
+    small = load_miniature(judges)
+    invert(small.encoder, small.features[:1], SearchSettings(steps=1))  # what the first search would be charged for
+    parts = {field.name: getattr(small, field.name) for field in fields(small)}
+    reader = {"fluency": Fluency(language_model), "meaning": Meaning(sentence_encoder)}
+    return World(**parts, **reader, interrogator=Interrogator.load(small.encoder))
 
 
 def caption(here: World, picture: int) -> str:
@@ -118,7 +104,7 @@ def caption(here: World, picture: int) -> str:
 
 def other_caption(here: World, picture: int) -> str:
     """The caption of another picture of the same concept, in another style and on another background."""
-    truth, fact, rng = here.judges[-1].truth, here.facts[picture], random.Random(picture)
+    truth, fact, rng = here.judge.truth, here.facts[picture], random.Random(picture)
     style = rng.choice([name for name in truth.style_names if name != fact["style"]])
     colour = rng.choice([name for name in truth.background_names if name != fact["colour"]])
     return f"a {style} drawing of {fact['concept']} on a {colour} background"
@@ -171,9 +157,8 @@ def measured(method: str, picture: int, here: World) -> Row:
     began = time.monotonic()
     prompt = METHODS[method](here, picture)
     taken = time.monotonic() - began
-    fact, judge = here.facts[picture], here.judges[-1]
-    drawn = [draw_texts(here.generator, here.encoder, [prompt], seed)[0] for seed in SEEDS]
-    seen, said = judge.encoder.encode_images(drawn), judge.encoder.encode_text(prompt)[0]
+    fact, judge = here.facts[picture], here.judge
+    seen, said = judge.encoder.encode_images(here.drawn(prompt)), judge.encoder.encode_text(prompt)[0]
     return Row(
         method, fact["tile"], fact["held_out"], prompt, len(here.encoder.vocabulary.encode(prompt)),
         inner=(here.encoder.encode_text(prompt)[0] @ here.features[picture]).item(),
@@ -182,18 +167,13 @@ def measured(method: str, picture: int, here: World) -> Row:
         rank=judge.concept_rank(said, fact["concept"]),
         style_match=judge.style(said, picture) == fact["style"],
         background_match=judge.background(said, picture) == fact["colour"],
-        generated_first=_share(judge.concept_rank(each, fact["concept"]) == 1 for each in seen),
-        generated_style=_share(judge.style(each, picture) == fact["style"] for each in seen),
-        generated_background=_share(judge.background(each, picture) == fact["colour"] for each in seen),
+        generated_first=share(judge.concept_rank(each, fact["concept"]) == 1 for each in seen),
+        generated_style=share(judge.style(each, picture) == fact["style"] for each in seen),
+        generated_background=share(judge.background(each, picture) == fact["colour"] for each in seen),
         meaning=here.meaning.similarity(prompt, fact["concept"]),
         perplexity=here.fluency.perplexity(prompt),
         seconds=taken,
     )  # fmt: skip
-
-
-def _share(matches) -> float:
-    found = list(matches)
-    return sum(found) / len(found)
 
 
 def rows_of(picture: int, methods: list[str], *yardsticks) -> list[Row]:

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from benchmarks import sheets, worth
 from benchmarks.judging import TRUTH, Judge, Truth, load_judge
+from benchmarks.miniature import Miniature
 from benchmarks.tables import worth as tables
 from pez_core.encoders.embedded import FOLDER
 from pez_core.encoders.open_clip import FILES
@@ -71,7 +72,8 @@ def test_the_pictures_are_new_and_enough():
 
 
 def test_methods_are_deterministic_where_no_time_rules_them(encoder, judge):
-    here = worth.World(encoder, [], [{"concept": "cat", "style": "flat", "colour": "red"}], None, [judge], *[None] * 4)
+    fact = {"concept": "cat", "style": "flat", "colour": "red"}
+    here = Miniature(encoder, [], [fact], judge.pictures, [judge], None)
     assert worth.random_words(here, 0) == worth.random_words(here, 0) != worth.random_words(here, 1)
     assert len(encoder.vocabulary.encode(worth.random_words(here, 0))) == worth.TOKENS
     assert worth.other_caption(here, 0) == "a glossy drawing of cat on a blue background"
