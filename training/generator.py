@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pez_core import Encoder, load_encoder
+from pez_core.device.choice import best_device
 from pez_core.drawing import token_states
 from pez_core.generator import FILE, PATCH, SCALE, SIZE, Generator, Layers, Patches
 from training.captions import COLOUR_NAMES, COLOURS, STYLE_NAMES, encode, sample_caption, sentence
@@ -68,7 +69,7 @@ class Pool:
     empty: Tensor
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Token states of some captions, a few of them emptied, with their drawings and colours."""
+        """Token states of some captions, a few of them emptied, with their drawings and colours; all on the CPU."""
         rows = torch.randint(len(self.states), (count,), generator=generator)
         states = self.states[rows].float()
         states[torch.rand(count, generator=generator) < EMPTY_SHARE] = self.empty.float()
@@ -157,14 +158,16 @@ def weighted(error: Tensor, spread: Tensor) -> Tensor:
 
 
 def recall_loss(model: Generator, pool: Pool, targets: Layers, batch: int, generator: torch.Generator) -> Tensor:
+    device = model.spread.device
     states, drawing, colour = pool.draw(batch, generator)
-    layers, _ = model.layers(*model.read(states))
+    layers, _ = model.layers(*model.read(states.to(device)))
     background = NAMED[colour]
-    light = lit(drawing % len(STYLE_NAMES), background)
+    light = lit(drawing % len(STYLE_NAMES), background).to(device)
+    background = background.to(device)
     colours, shades = model.spread.split([model.shape.colours, model.shape.shades])
     return (
-        weighted(layers.colours - targets.colours[drawing].float(), colours)
-        + 0.5 * weighted(layers.shades - targets.shades[drawing].float(), shades)
+        weighted(layers.colours - targets.colours[drawing].to(device).float(), colours)
+        + 0.5 * weighted(layers.shades - targets.shades[drawing].to(device).float(), shades)
         + (layers.background - (2 * background - 1) * SCALE).square().mean() / SCALE**2
         + 0.1 * (layers.light - light).square().mean()
     )
@@ -177,17 +180,18 @@ def noisy_pictures(
     states, drawing, colour = pool.draw(batch, generator)
     background = named_backgrounds(colour, generator, SEEN_JITTER)
     shown = pictures(shifted(drawings[drawing].float() / 255, generator), drawing % len(STYLE_NAMES), background)
-    return states, model.colour_patches.coefficients(shown)
+    device = model.spread.device
+    return states.to(device), model.colour_patches.coefficients(shown.to(device))
 
 
 def denoiser_loss(model: Generator, pool: Pool, drawings: Tensor, batch: int, generator: torch.Generator) -> Tensor:
     states, clean = noisy_pictures(model, pool, drawings, batch, generator)
-    time_ = torch.sigmoid(torch.randn(batch, generator=generator) * 1.1 + 0.3).clamp(0.01, 0.999)
+    time_ = torch.sigmoid(torch.randn(batch, generator=generator) * 1.1 + 0.3).clamp(0.01, 0.999).to(clean.device)
     with torch.no_grad():
         context, mask = model.read(states)
         expected, embedding = model.expected(context, mask)
     times = time_.view(-1, 1, 1, 1)
-    residual = (1 - times) * (clean - expected) + times * torch.randn(clean.shape, generator=generator)
+    residual = (1 - times) * (clean - expected) + times * torch.randn(clean.shape, generator=generator).to(clean.device)
     into, keep, scale = model.preconditioning(time_)
     shown = expected / model.spread[: model.shape.colours].view(1, -1, 1, 1)
     found = model.denoiser(residual * into, shown, time_, context, mask, embedding)
@@ -262,13 +266,13 @@ class Trainer:
         partial.replace(self.path)
 
     def _resume(self) -> None:
-        state = torch.load(self.path, weights_only=True)
+        state = torch.load(self.path, weights_only=True, map_location=self.model.spread.device)
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.average, self.step = state["average"], state["step"]
 
 
-def train(packages: Path, work: Path, out: Path) -> None:
+def train(packages: Path, work: Path, out: Path, device: str) -> None:
     """Train from the last checkpoint in `work`, or from the start, and write the generator to `out`."""
     torch.manual_seed(SEED)
     work.mkdir(parents=True, exist_ok=True)
@@ -284,13 +288,14 @@ def train(packages: Path, work: Path, out: Path) -> None:
         torch.empty(0), torch.empty(0),
     )  # fmt: skip
     drawings = (drawings * 255).round().to(torch.uint8)
+    model.to(device)
     first = [*model.context_norm.parameters(), *model.recall.parameters()]
     Trainer(RECALL, model, first, work).run(lambda batch, draws: recall_loss(model, pool, targets, batch, draws))
     measure_error(model, pool, drawings, generator)
     second = list(model.denoiser.parameters())
     Trainer(DENOISER, model, second, work).run(lambda batch, draws: denoiser_loss(model, pool, drawings, batch, draws))
     out.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.half().contiguous() for name, value in model.state_dict().items()}, out / FILE)
+    save_file({name: value.half().cpu().contiguous() for name, value in model.state_dict().items()}, out / FILE)
 
 
 def _coefficients(patches: Patches, samples: Tensor) -> Tensor:
@@ -302,8 +307,9 @@ def main() -> None:
     parser.add_argument("--packages", type=Path, required=True, help="node_modules with the npm packages")
     parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints and the rendered drawings")
     parser.add_argument("--out", type=Path, required=True, help="folder for the generator")
+    parser.add_argument("--device", default=str(best_device()))
     arguments = parser.parse_args()
-    train(arguments.packages, arguments.work, arguments.out)
+    train(arguments.packages, arguments.work, arguments.out, arguments.device)
 
 
 if __name__ == "__main__":
