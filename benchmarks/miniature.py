@@ -36,13 +36,18 @@ class Miniature:
 
     def drawn(self, prompt: str) -> list[Tensor]:
         """A picture (H, W, 3) of the prompt by each seed."""
-        return [draw_texts(self.generator, self.encoder, [prompt], seed)[0] for seed in SEEDS]
+        return drawn(self.generator, self.encoder, prompt)
 
 
 def load_miniature(judges: Sequence[str]) -> Miniature:
     encoder, sheet = load_encoder(), sheets.read(DATA, "worth")
     loaded = [load_judge(name, sheet.pixels) for name in judges]
     return Miniature(encoder, sheet.pixels, sheet.facts, encoder.encode_images(sheet.pixels), loaded, load_generator())
+
+
+def drawn(generator: Generator, encoder: Encoder, prompt: str) -> list[Tensor]:
+    """A picture (H, W, 3) of the prompt by each seed."""
+    return [draw_texts(generator, encoder, [prompt], seed)[0] for seed in SEEDS]
 
 
 def share(matches: Iterable[bool]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from benchmarks.tables.markdown import listed, machine, percent, span, table
@@ -11,41 +12,44 @@ Result = dict[str, Any]
 Points = list[dict[str, Any]]
 
 
+YARDSTICKS = {
+    "similarity that is climbed": ("similarity", "standard_error"),
+    "by judges": ("judged", "judged_error"),
+    "of what is drawn, by a judge": ("generated", "generated_error"),
+}
+
+
 def length(result: Result) -> str:
     lines = [
-        [point["setting"], _with_error(point), _with_error(point, "second_"), f"{point['seconds']:.0f}"]
+        [point["setting"], *(_with_error(point, *keys) for keys in YARDSTICKS.values()), f"{point['seconds']:.0f}"]
         for point in _points(result, "length")
     ]
-    return table(["tokens", "similarity", "on the second model", "seconds"], lines)
+    return table(["tokens", *YARDSTICKS, "seconds"], lines)
 
 
 def transfer(result: Result) -> str:
-    """Which length is best on either model, and how that compares with the captions."""
+    """Which length is best by each yardstick, and how that compares with the captions."""
     points, (caption,) = _points(result, "length"), _points(result, "caption")
-    first = max(points, key=lambda point: point["similarity"])
-    second = max(points, key=lambda point: point["second_similarity"])
-    close = [
-        point["setting"]
-        for point in points
-        if point is not second
-        and second["second_similarity"] - point["second_similarity"] <= second["second_standard_error"]
-    ]
-    near = f"{listed(close)} within its standard error" if close else "no other length within its standard error"
-    return (
-        f"The captions have {_with_error(caption)} on the model that prompts are optimised on and "
-        f"{_with_error(caption, 'second_')} on the second one, where no length comes above "
-        f"{second['second_similarity']:.3f}. The model optimised on is fitted best by {first['setting']} tokens, the "
-        f"second one by {second['setting']}, with {near}; each point is of {caption['prompts']} prompts."
-    )
+    told = []
+    for name, (mean, error) in YARDSTICKS.items():
+        best = max(points, key=lambda point: point[mean])
+        close = [point["setting"] for point in points if point is not best and best[mean] - point[mean] <= best[error]]
+        near = f", with {listed(close)} within its standard error" if close else ""
+        told.append(
+            f"{name}, the captions have {_with_error(caption, mean, error)} and the best length is {best['setting']}, "
+            f"with {best[mean]:.3f}{near}"
+        )
+    first, *others = told
+    return f"{first[0].upper()}{first[1:]}; {'; '.join(others)}. Each point is of {caption['prompts']} prompts."
 
 
 def candidates(result: Result) -> str:
-    cells = {"similarity": _with_error, "seconds": lambda point: f"{point['seconds']:.1f}"}
+    cells = {**_yardsticks(), "seconds": lambda point: f"{point['seconds']:.1f}"}
     return _side_by_side(result, "candidates", "candidates (no refinement)", cells)
 
 
 def readability(result: Result) -> str:
-    cells = {"similarity": _with_error, "tokens that are words": lambda point: percent(point["share_of_words"])}
+    cells = {**_yardsticks(), "tokens that are words": lambda point: percent(point["share_of_words"])}
     return _side_by_side(result, "readability", "token filter, preference for words", cells, _filter)
 
 
@@ -62,24 +66,11 @@ def cost_of_words(result: Result) -> str:
 
 
 def distillation(result: Result) -> str:
-    cells = {"similarity to the long prompt": _with_error}
-    return _side_by_side(result, "distillation", "ratio of tokens kept", cells)
+    return _side_by_side(result, "distillation", "ratio of tokens kept", _yardsticks())
 
 
 def learning_rate(result: Result) -> str:
-    cells = {"similarity, re-read": _with_error}
-    return _side_by_side(result, "learning rate", "learning rate of the published loop", cells)
-
-
-def headline(result: Result) -> str:
-    """What README says of it."""
-    (caption,) = _points(result, "caption")
-    eight = next(point for point in _points(result, "length") if point["setting"] == "8")
-    return (
-        f"- On a second model, on which no prompt was optimised, prompts of 8 tokens have a similarity of "
-        f"{_with_error(eight, 'second_')}, the true captions, written as both models were trained to read them, "
-        f"{_with_error(caption, 'second_')} ({eight['prompts']} pictures)."
-    )
+    return _side_by_side(result, "learning rate", "learning rate of the published loop, re-read", _yardsticks())
 
 
 def _points(result: Result, study: str) -> Points:
@@ -95,8 +86,16 @@ def _side_by_side(
     return table([head, *(name(point["setting"]) for point in points)], rows)
 
 
-def _with_error(point: dict[str, Any], model: str = "") -> str:
-    return f"{point[model + 'similarity']:.3f} ± {point[model + 'standard_error']:.3f}"
+def _yardsticks() -> dict[str, Callable[[Any], str]]:
+    return {name: partial(_cell, keys=keys) for name, keys in YARDSTICKS.items()}
+
+
+def _cell(point: dict[str, Any], keys: tuple[str, str]) -> str:
+    return _with_error(point, *keys)
+
+
+def _with_error(point: dict[str, Any], mean: str, error: str) -> str:
+    return f"{point[mean]:.3f} ± {point[error]:.3f}"
 
 
 def _filter(setting: str) -> str:

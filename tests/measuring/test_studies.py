@@ -18,13 +18,16 @@ class Pool:
 
 def test_points_that_the_file_holds_are_not_run_again(tmp_path):
     path = tmp_path / "studies.json"
-    some = [studies.Work("caption", setting, studies._captioned) for setting in ("a", "b", "c")]
+    some = [
+        studies.Work("caption", setting, studies._captioned, lambda text, number: (0.5, 0.4))
+        for setting in ("a", "b", "c")
+    ]
     first, second, third = Pool(), Pool(), Pool()
-    studies.measure(some[:2], 2, None, path, first)
-    found = studies.measure(some, 2, None, path, second)
+    studies.measure(some[:2], 2, path, first)
+    found = studies.measure(some, 2, path, second)
     assert first.asked == some[:2] and second.asked == some[2:]
     assert [point.setting for point in found] == ["a", "b", "c"]
-    assert studies.measure(some, 2, None, path, third) == found and third.asked == []
+    assert studies.measure(some, 2, path, third) == found and third.asked == []
 
 
 def test_no_two_points_have_the_same_name():

@@ -124,9 +124,10 @@ def test_the_length_that_transfers_is_told_with_those_within_its_error():
     points = [
         {
             "study": "length", "setting": setting, "similarity": first, "standard_error": 0.01, "prompts": 12,
-            "second_similarity": second, "second_standard_error": 0.05,
+            "judged": second, "judged_error": 0.05, "generated": 0.2, "generated_error": 0.0,
         }
         for setting, first, second in lengths
     ]  # fmt: skip
     told = studies.transfer({"points": [*points, {**points[0], "study": "caption"}]})
-    assert "fitted best by 16 tokens, the second one by 8, with 4 within its standard error" in told
+    assert told.startswith("Similarity that is climbed, the captions have 0.500 ± 0.010 and the best length is 16,")
+    assert "by judges, the captions have 0.360 ± 0.050 and the best length is 8, with 0.400, with 4 within" in told
