@@ -58,7 +58,8 @@ class Network(Generator):
         if (height, width) != (SIZE, SIZE):
             raise PezError(
                 f"latent_image is {width} × {height}, but the embedded generator draws {SIZE} × {SIZE} pixels; set "
-                f"width and height to {SIZE}, or scale the picture."
+                f"width and height to {SIZE} or scale the picture, and where EmptyLatentImage divides them by 8, take "
+                "the node EmptyChromaRadianceLatentImage."
             )
         return super().forward(x, timesteps, context)
 
