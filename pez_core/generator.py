@@ -18,6 +18,7 @@ FILE = "generator.safetensors"
 SIZE, PATCH = 64, 8
 GRID = SIZE // PATCH
 SCALE = 0.4
+TIME_SHIFT = 0.3
 FREQUENCIES = 64
 GROUPS = 8
 
@@ -39,7 +40,10 @@ class GeneratorShape:
 
 
 class Patches(nn.Module):
-    """Principal components of square patches: (B, C, 64, 64) to coefficients (B, K, 8, 8) and back."""
+    """Principal components of square patches: (B, C, 64, 64) to coefficients (B, K, 8, 8) and back.
+
+    `share` (B,) says how much of a picture is in what is noise for the rest: only so much of the mean is taken out.
+    """
 
     mean: Tensor
     basis: Tensor
@@ -49,8 +53,9 @@ class Patches(nn.Module):
         self.register_buffer("mean", torch.zeros(channels * PATCH**2))
         self.register_buffer("basis", torch.zeros(channels * PATCH**2, components))
 
-    def coefficients(self, pictures: Tensor) -> Tensor:
-        patches = F.pixel_unshuffle(pictures, PATCH) - self.mean.view(1, -1, 1, 1)
+    def coefficients(self, pictures: Tensor, share: Tensor | None = None) -> Tensor:
+        mean = self.mean.view(1, -1, 1, 1)
+        patches = F.pixel_unshuffle(pictures, PATCH) - (mean if share is None else share.view(-1, 1, 1, 1) * mean)
         return F.conv2d(patches, self.basis.t()[..., None, None])
 
     def pictures(self, coefficients: Tensor) -> Tensor:
@@ -273,5 +278,6 @@ class Generator(nn.Module):
 
     def forward(self, x: Tensor, timesteps: Tensor, context: Tensor, **_: Any) -> Tensor:
         """The flow, noise less picture, of noisy pictures `x` at times (B,) in 0 to 1."""
-        clean = self.colour_patches.pictures(self.clean(self.colour_patches.coefficients(x), timesteps, context))
+        noisy = self.colour_patches.coefficients(x, 1 - timesteps)
+        clean = self.colour_patches.pictures(self.clean(noisy, timesteps, context))
         return (x - clean) / timesteps.view(-1, 1, 1, 1).clamp(min=1e-3)

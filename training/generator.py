@@ -36,7 +36,7 @@ CAPTIONS_PER_DRAWING = 16
 LONGEST = 22
 INSET = 4
 EMPTY_SHARE = 0.1
-SHIFT, STRETCH = 2.0, 0.04
+SHIFT, STRETCH = 1.0, 0.02
 DARK = 0.35
 CHECKPOINT_EVERY = 500
 WHITE = COLOUR_NAMES.index("white")
@@ -186,7 +186,7 @@ def noisy_pictures(
 
 def denoiser_loss(model: Generator, pool: Pool, drawings: Tensor, batch: int, generator: torch.Generator) -> Tensor:
     states, clean = noisy_pictures(model, pool, drawings, batch, generator)
-    time_ = torch.sigmoid(torch.randn(batch, generator=generator) * 1.1 + 0.3).clamp(0.01, 0.999).to(clean.device)
+    time_ = torch.sigmoid(torch.randn(batch, generator=generator) * 1.3 - 1.3).clamp(0.005, 0.999).to(clean.device)
     with torch.no_grad():
         context, mask = model.read(states)
         expected, embedding = model.expected(context, mask)
