@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +37,7 @@ class GeneratorShape:
     embedding: int = 256
     channels: int = 80
     middle: int = 192
+    doubt: int = 96
 
 
 class Patches(nn.Module):
@@ -61,6 +62,15 @@ class Patches(nn.Module):
     def pictures(self, coefficients: Tensor) -> Tensor:
         patches = F.conv2d(coefficients, self.basis[..., None, None]) + self.mean.view(1, -1, 1, 1)
         return F.pixel_shuffle(patches, PATCH)
+
+
+class Expected(NamedTuple):
+    """The picture that a text calls for, in coefficients (B, K, 8, 8), how far pictures are from it (B, K, 8, 8), and an
+    embedding (B, E) of the text."""
+
+    picture: Tensor
+    error: Tensor
+    embedding: Tensor
 
 
 @dataclass(frozen=True)
@@ -130,6 +140,19 @@ class Recall(nn.Module):
 
 def _block(width: int, out: int) -> nn.Sequential:
     return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, out), nn.GELU())
+
+
+class Doubt(nn.Module):
+    """How far pictures are from the expected one, place by place: a factor (B, K, 8, 8) on what they are on average."""
+
+    def __init__(self, shape: GeneratorShape) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(shape.colours + shape.shades, shape.doubt, 3, padding=1)
+        self.second = nn.Conv2d(shape.doubt, shape.colours, 1)
+
+    def forward(self, components: Tensor) -> Tensor:
+        found: Tensor = self.second(F.silu(self.first(components)))
+        return found.clamp(-4, 3).exp()
 
 
 class Residual(nn.Module):
@@ -226,6 +249,7 @@ class Generator(nn.Module):
         self.register_buffer("error", torch.ones(shape.colours))
         self.context_norm = nn.LayerNorm(shape.context)
         self.recall = Recall(shape)
+        self.doubt = Doubt(shape)
         self.denoiser = Denoiser(shape)
 
     def read(self, context: Tensor) -> tuple[Tensor, Tensor]:
@@ -240,10 +264,12 @@ class Generator(nn.Module):
         colours, shades = torch.split(self.spread.view(1, -1, 1, 1), [self.shape.colours, self.shape.shades], 1)
         return Layers(found.colours * colours, found.shades * shades, found.background, found.light), embedding
 
-    def expected(self, context: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Coefficients (B, K, 8, 8) of the picture that the text calls for, and its embedding."""
+    def expected(self, context: Tensor, mask: Tensor) -> Expected:
+        """The picture that the text calls for, and how sure that is."""
         layers, embedding = self.layers(context, mask)
-        return self.colour_patches.coefficients(self.composed(layers)), embedding
+        picture = self.colour_patches.coefficients(self.composed(layers))
+        components = torch.cat([picture, layers.shades], 1) / self.spread.view(1, -1, 1, 1)
+        return Expected(picture, self.error.view(1, -1, 1, 1) * self.doubt(components), embedding)
 
     def composed(self, layers: Layers) -> Tensor:
         """The drawing on its background."""
@@ -257,27 +283,26 @@ class Generator(nn.Module):
     def clean(self, noisy: Tensor, time: Tensor, context: Tensor) -> Tensor:
         """Clean coefficients from noisy ones at times (B,), 1 for noise alone."""
         context, mask = self.read(context)
-        expected, embedding = self.expected(context, mask)
-        return self.denoised(noisy, time, expected, context, mask, embedding)
+        expected, times = self.expected(context, mask), time.view(-1, 1, 1, 1)
+        residual = noisy - (1 - times) * expected.picture
+        into, keep, scale = preconditioning(times, expected.error)
+        found = self.denoise(residual * into, time, expected, context, mask)
+        return expected.picture + keep * residual + scale * found
 
-    def denoised(
-        self, noisy: Tensor, time: Tensor, expected: Tensor, context: Tensor, mask: Tensor, embedding: Tensor
-    ) -> Tensor:
-        """Clean coefficients, by what was expected and what the denoiser makes of the rest."""
-        residual = noisy - (1 - time).view(-1, 1, 1, 1) * expected
-        into, keep, scale = self.preconditioning(time)
-        scaled = expected / self.spread[: self.shape.colours].view(1, -1, 1, 1)
-        found: Tensor = self.denoiser(residual * into, scaled, time, context, mask, embedding)
-        return expected + keep * residual + scale * found
-
-    def preconditioning(self, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What scales the denoiser's input, the residual itself, and the output to unit size (Karras et al. 2022)."""
-        time, error = time.view(-1, 1, 1, 1), self.error.view(1, -1, 1, 1)
-        variance = (1 - time) ** 2 * error**2 + time**2
-        return variance.rsqrt(), (1 - time) * error**2 / variance, time * error * variance.rsqrt()
+    def denoise(self, scaled: Tensor, time: Tensor, expected: Expected, context: Tensor, mask: Tensor) -> Tensor:
+        """What the denoiser makes of the scaled residual."""
+        shown = expected.picture / self.spread[: self.shape.colours].view(1, -1, 1, 1)
+        found: Tensor = self.denoiser(scaled, shown, time, context, mask, expected.embedding)
+        return found
 
     def forward(self, x: Tensor, timesteps: Tensor, context: Tensor, **_: Any) -> Tensor:
         """The flow, noise less picture, of noisy pictures `x` at times (B,) in 0 to 1."""
         noisy = self.colour_patches.coefficients(x, 1 - timesteps)
         clean = self.colour_patches.pictures(self.clean(noisy, timesteps, context))
         return (x - clean) / timesteps.view(-1, 1, 1, 1).clamp(min=1e-3)
+
+
+def preconditioning(times: Tensor, error: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What scales the denoiser's input, the residual itself, and the output to unit size (Karras et al. 2022)."""
+    variance = (1 - times) ** 2 * error**2 + times**2
+    return variance.rsqrt(), (1 - times) * error**2 / variance, times * error * variance.rsqrt()

@@ -2,10 +2,10 @@
 
     python -m training.generator --packages node_modules --work generator --out pez_core/embedded
 
-First the recall is trained alone, on drawings as layers; then it is frozen, and the denoiser is trained on pictures:
-drawings that are shifted and scaled a little, on backgrounds off their named colour. A caption that names no colour
-goes with a white background. Checkpoints and the rendered drawings are kept in `--work`; run it again to go on after a
-break.
+First the recall is trained alone, on drawings as layers; then it is frozen. How far pictures are from what it expects
+is learned next, place by place, and at last the denoiser, both on drawings that are shifted and scaled a little, on
+backgrounds off their named colour. A caption that names no colour goes with a white background. Checkpoints and the
+rendered drawings are kept in `--work`; run it again to go on after a break.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from pez_core import Encoder, load_encoder
 from pez_core.device.choice import best_device
 from pez_core.drawing import token_states
-from pez_core.generator import FILE, PATCH, SCALE, SIZE, Generator, Layers, Patches
+from pez_core.generator import FILE, PATCH, SCALE, SIZE, Generator, Layers, Patches, preconditioning
 from training.captions import COLOUR_NAMES, COLOURS, STYLE_NAMES, encode, sample_caption, sentence
 from training.drawings import Drawings, load_drawings
 from training.pictures import SEEN_JITTER, named_backgrounds
@@ -55,7 +55,8 @@ class Phase:
 
 
 RECALL = Phase("recall", 14_000, 192, 1.2e-3)
-DENOISER = Phase("denoiser", 7_000, 64, 1.2e-3)
+DOUBT = Phase("doubt", 1_000, 96, 2e-3)
+DENOISER = Phase("denoiser", 5_500, 64, 1.2e-3)
 
 
 @dataclass(frozen=True)
@@ -184,19 +185,26 @@ def noisy_pictures(
     return states.to(device), model.colour_patches.coefficients(shown.to(device))
 
 
+def doubt_loss(model: Generator, pool: Pool, drawings: Tensor, batch: int, generator: torch.Generator) -> Tensor:
+    """How unlikely pictures are where they are normal around the expected ones, with the error that is told."""
+    states, clean = noisy_pictures(model, pool, drawings, batch, generator)
+    expected = model.expected(*model.read(states))
+    return (expected.error.log() + 0.5 * ((clean - expected.picture.detach()) / expected.error).square()).mean()
+
+
 def denoiser_loss(model: Generator, pool: Pool, drawings: Tensor, batch: int, generator: torch.Generator) -> Tensor:
     states, clean = noisy_pictures(model, pool, drawings, batch, generator)
     time_ = torch.sigmoid(torch.randn(batch, generator=generator) * 1.3 - 1.3).clamp(0.005, 0.999).to(clean.device)
     with torch.no_grad():
         context, mask = model.read(states)
-        expected, embedding = model.expected(context, mask)
+        expected = model.expected(context, mask)
     times = time_.view(-1, 1, 1, 1)
-    residual = (1 - times) * (clean - expected) + times * torch.randn(clean.shape, generator=generator).to(clean.device)
-    into, keep, scale = model.preconditioning(time_)
-    shown = expected / model.spread[: model.shape.colours].view(1, -1, 1, 1)
-    found = model.denoiser(residual * into, shown, time_, context, mask, embedding)
-    wanted = (clean - expected - keep * residual) / scale
-    weight = (model.error / model.error.mean()).view(1, -1, 1, 1)
+    noise = torch.randn(clean.shape, generator=generator).to(clean.device)
+    residual = (1 - times) * (clean - expected.picture) + times * noise
+    into, keep, scale = preconditioning(times, expected.error)
+    found = model.denoise(residual * into, time_, expected, context, mask)
+    wanted = (clean - expected.picture - keep * residual) / scale
+    weight = expected.error / expected.error.mean()
     return (weight * (found - wanted).square().clamp(max=100)).mean()
 
 
@@ -206,7 +214,7 @@ def measure_error(model: Generator, pool: Pool, drawings: Tensor, generator: tor
     errors = []
     for _ in range(16):
         states, clean = noisy_pictures(model, pool, drawings, 128, generator)
-        errors.append((model.expected(*model.read(states))[0] - clean).square().mean((0, 2, 3)))
+        errors.append((model.expected(*model.read(states)).picture - clean).square().mean((0, 2, 3)))
     model.error.copy_(torch.stack(errors).mean(0).sqrt().clamp(min=1e-3))
 
 
@@ -292,6 +300,8 @@ def train(packages: Path, work: Path, out: Path, device: str) -> None:
     first = [*model.context_norm.parameters(), *model.recall.parameters()]
     Trainer(RECALL, model, first, work).run(lambda batch, draws: recall_loss(model, pool, targets, batch, draws))
     measure_error(model, pool, drawings, generator)
+    doubt = list(model.doubt.parameters())
+    Trainer(DOUBT, model, doubt, work).run(lambda batch, draws: doubt_loss(model, pool, drawings, batch, draws))
     second = list(model.denoiser.parameters())
     Trainer(DENOISER, model, second, work).run(lambda batch, draws: denoiser_loss(model, pool, drawings, batch, draws))
     out.mkdir(parents=True, exist_ok=True)
