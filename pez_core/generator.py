@@ -65,8 +65,8 @@ class Patches(nn.Module):
 
 
 class Expected(NamedTuple):
-    """The picture that a text calls for, in coefficients (B, K, 8, 8), how far pictures are from it (B, K, 8, 8), and an
-    embedding (B, E) of the text."""
+    """The picture that a text calls for, in coefficients (B, K, 8, 8), how far pictures are from it (B, K, 8, 8), and
+    an embedding (B, E) of the text."""
 
     picture: Tensor
     error: Tensor
