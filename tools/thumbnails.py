@@ -32,7 +32,6 @@ BACKGROUND, PAPER, INK, LINE, RED, GREEN = "#1f2227", "#f4f1e8", "#1a1a1a", "#9a
 FONT = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans-Bold.ttf"
 LONG = "a flat drawing of a rescue worker's helmet with a white cross, on a pink background"
 SCORED = "a flat drawing of lungs on a white background"
-ROCKET = "a glossy drawing of a rocket, a space ship that flies to the moon with fire behind it, on a blue background"
 GLOSSY, SUBJECTS = (4, 5, 6, 7), ("rocket", "tiger", "mushroom")
 RATIOS = (0.7, 0.5, 0.3, 0.1)
 SHOWN = 3
@@ -213,8 +212,8 @@ def _negative(avoid: int, keep: int) -> str:
     return tasks.negative(_encoder(), _features(avoid), _settings(8), _features(keep)).text
 
 
-def _shorter(text: str = LONG, ratio: float = tasks.RATIO) -> str:
-    return tasks.distill(_encoder(), text, _settings(1, 200), ratio).text
+def _shorter(ratio: float = tasks.RATIO) -> str:
+    return tasks.distill(_encoder(), LONG, _settings(1, 200), ratio).text
 
 
 def _score() -> str:
@@ -236,13 +235,13 @@ CONTENTS: dict[str, Callable[[], list[Panel]]] = {
     ],
     "06 Mix two pictures (no downloads)": lambda: [
         pictures(5, 7),
-        words(f"{_prompt(5, tokens=4)}, {_prompt(7, tokens=4)}"),
-        drawn(f"{_prompt(5, tokens=4)}, {_prompt(7, tokens=4)}"),
+        words(f"{_prompt(5, tokens=4)} {_prompt(7, tokens=4)}"),
+        drawn(f"{_prompt(5, tokens=4)} {_prompt(7, tokens=4)}"),
     ],
     "07 Shorter prompts (no downloads)": lambda: [words(LONG), words(_shorter())],
     "08 How short will do (no downloads)": lambda: [
-        words(ROCKET),
-        drawn(ROCKET, *(_shorter(ROCKET, ratio) for ratio in RATIOS)),
+        words(LONG),
+        drawn(LONG, *(_shorter(ratio) for ratio in RATIOS)),
     ],
     "09 Prompt score (no downloads)": lambda: [pictures(0), words(SCORED), words(_score())],
     "10 Picture to prompt (SD1.5)": lambda: [pictures(4), words(_prompt(4)), frame("SD1.5")],
