@@ -190,8 +190,8 @@ def _prompt(*numbers: int, tokens: int = 8) -> str:
 
 
 def _texts(number: int) -> list[str]:
-    """The prompt of a drawing and its alternatives."""
-    found = _found(number)
+    """The prompt of a drawing and its alternatives, each short enough for a line."""
+    found = _found(number, tokens=4)
     return [found.text, *found.alternatives]
 
 
@@ -267,7 +267,7 @@ CONTENTS: dict[str, Callable[[], list[Panel]]] = {
     "18 Best of eight (Z-Image Turbo)": lambda: [
         pictures(11),
         words("\n".join(_texts(11)[:SHOWN])),
-        frame("Z-Image Turbo"),
+        frame("Z-Image"),
     ],
     "19 Classify texts (language model)": lambda: [
         words("a joy to watch: good\na dull, lazy film: bad"),
