@@ -111,8 +111,10 @@ def test_it_opens_without_errors_and_keeps_every_value(page, path):
     workflow = read(path)
     opened = open_workflow(editor_page, workflow)
     assert (opened["missing"], opened["faulty"], opened["alerts"]) == ([], [], [])
-    # A server that forbids the editor the network, as the tests' does, hinders it to ask how large missing models are.
-    assert [error for error in errors if not any(address in error for address in model_addresses(workflow))] == []
+    # A server that forbids the editor the network, as the tests' does, hinders it to ask how large missing models are;
+    # that may come to light when the next workflow is open.
+    addresses = [address for each in WORKFLOWS for address in model_addresses(read(each))]
+    assert [error for error in errors if not any(address in error for address in addresses)] == []
     assert widget_values(opened["saved"]) == widget_values(workflow)
     assert len(opened["saved"]["links"]) == len(workflow["links"])
 
