@@ -12,7 +12,7 @@ import requests
 from PIL import Image
 
 from tools.editor import open_workflow, queue, shown_results, wait_for_results
-from tools.server import REPOSITORY
+from tools.server import REPOSITORY, error_of
 
 WORKFLOWS = sorted((REPOSITORY / "workflows").glob("*.json"))
 WITHOUT_DOWNLOADS = [path for path in WORKFLOWS if "no downloads" in path.stem]
@@ -126,6 +126,7 @@ def test_one_without_downloads_shows_its_prompts_and_pictures(page, server, path
     open_workflow(editor_page, workflow)
     errors.clear()
     record = server.finish(run_in_editor(editor_page, 6))
+    assert record["status"]["status_str"] == "success", error_of(record)
     found = {node: output["pez"][0]["text"] for node, output in record["outputs"].items() if "pez" in output}
     wait_for_results(editor_page, record)
     assert shown_results(editor_page) == found
