@@ -93,7 +93,7 @@ def test_it_opens_without_errors_and_keeps_every_value(page, path):
     editor_page, errors = page
     errors.clear()
     workflow = read(path)
-    opened = open_workflow(editor_page, workflow)
+    opened = open_workflow(editor_page, workflow, path.stem)
     assert (opened["missing"], opened["faulty"], opened["alerts"]) == ([], [], [])
     # A server that forbids the editor the network, as the tests' does, hinders it to ask how large missing models are.
     assert [error for error in errors if not any(address in error for address in model_addresses(workflow))] == []
@@ -104,7 +104,7 @@ def test_it_opens_without_errors_and_keeps_every_value(page, path):
 @pytest.mark.parametrize("path", WITHOUT_DOWNLOADS, ids=lambda path: path.stem)
 def test_one_without_downloads_shows_its_prompts_on_the_nodes(page, server, path):
     editor_page, errors = page
-    open_workflow(editor_page, read(path))
+    open_workflow(editor_page, read(path), path.stem)
     errors.clear()
     record = server.finish(run_in_editor(editor_page, 6))
     found = {node: output["pez"][0]["text"] for node, output in record["outputs"].items() if "pez" in output}
