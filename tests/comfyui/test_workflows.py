@@ -34,9 +34,10 @@ def widget_values(workflow: dict) -> dict:
     return {node["id"]: node.get("widgets_values") or [] for node in workflow["nodes"] if node["type"] != "PreviewAny"}
 
 
-def model_addresses(workflow: dict) -> list[str]:
-    """Where the models that a workflow needs can be had."""
-    return [model["url"] for node in workflow["nodes"] for model in node["properties"].get("models", [])]
+def is_about_a_model(error: str) -> bool:
+    """Whether the editor could not ask how large a missing model is; it may say so when the next workflow is open."""
+    nodes = [node for path in WORKFLOWS for node in read(path)["nodes"]]
+    return any(model["url"] in error for node in nodes for model in node["properties"].get("models", []))
 
 
 def area(node: dict) -> tuple[float, float, float, float]:
@@ -95,8 +96,7 @@ def test_it_opens_without_errors_and_keeps_every_value(page, path):
     workflow = read(path)
     opened = open_workflow(editor_page, workflow, path.stem)
     assert (opened["missing"], opened["faulty"], opened["alerts"]) == ([], [], [])
-    # A server that forbids the editor the network, as the tests' does, hinders it to ask how large missing models are.
-    assert [error for error in errors if not any(address in error for address in model_addresses(workflow))] == []
+    assert [error for error in errors if not is_about_a_model(error)] == []
     assert widget_values(opened["saved"]) == widget_values(workflow)
     assert len(opened["saved"]["links"]) == len(workflow["links"])
 
