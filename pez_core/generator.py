@@ -31,12 +31,12 @@ class GeneratorShape:
     colours: int = 48
     shades: int = 16
     queries: int = 6
-    hidden: int = 1024
-    code: int = 32
-    patch: int = 160
+    hidden: int = 1216
+    code: int = 40
+    patch: int = 192
     embedding: int = 256
-    channels: int = 80
-    middle: int = 192
+    channels: int = 48
+    middle: int = 96
     doubt: int = 96
 
 
@@ -119,6 +119,7 @@ class Recall(nn.Module):
         self.places = nn.Parameter(torch.zeros(1, GRID**2, shape.patch))
         self.widen = nn.Linear(shape.code, shape.patch)
         self.patches = nn.ModuleList([_block(shape.patch, shape.patch) for _ in range(2)])
+        self.neighbours = nn.Conv2d(shape.patch, shape.patch, 3, padding=1, groups=GROUPS)
         self.patch_out = nn.Linear(shape.patch, shape.colours + shape.shades)
         self.ground = nn.Linear(shape.hidden, 4)
         self.embedding = nn.Linear(shape.hidden, shape.embedding)
@@ -130,8 +131,11 @@ class Recall(nn.Module):
             states = states + block(states)
         states = self.norm(states)
         patches = self.widen(self.codes(states).view(count, GRID**2, self.shape.code)) + self.places
-        for block in self.patches:
-            patches = patches + block(patches)
+        first, second = self.patches
+        patches = patches + first(patches)
+        beside = self.neighbours(patches.transpose(1, 2).reshape(count, -1, GRID, GRID))
+        patches = patches + beside.flatten(2).transpose(1, 2)
+        patches = patches + second(patches)
         patches = self.patch_out(patches).transpose(1, 2).reshape(count, -1, GRID, GRID)
         colours, shades = patches.split([self.shape.colours, self.shape.shades], 1)
         ground = self.ground(states)

@@ -16,6 +16,7 @@ from tools.editor import NODES, READY, open_workflow, queue, shown_results, wait
 SEARCH = "PEZImageToHardPrompt"
 FOREVER = 100_000
 LONG = "a red rescue helmet with a white cross on a pink background " * 12
+OPEN_TAB = "window.app.extensionManager.workflow.activeWorkflow?.path"
 TRACKER = "window.app.extensionManager.workflow.activeWorkflow.changeTracker"
 SET = "([name, value]) => window.app.extensionManager.setting.set(name, value)"
 
@@ -149,6 +150,7 @@ def press(page: Page, keys: str) -> None:
 
 def show_tab(page: Page, name: str) -> None:
     page.get_by_text(name, exact=True).first.click()
+    page.wait_for_function(f"{OPEN_TAB} === 'workflows/{name}.json'")
     page.mouse.move(800, 900)  # or a preview of the tab stays open, and takes the keys
     page.wait_for_timeout(1000)
 
