@@ -19,6 +19,15 @@ LONG = "a red rescue helmet with a white cross on a pink background " * 12
 OPEN_TAB = "window.app.extensionManager.workflow.activeWorkflow?.path"
 TRACKER = "window.app.extensionManager.workflow.activeWorkflow.changeTracker"
 SET = "([name, value]) => window.app.extensionManager.setting.set(name, value)"
+SETTLED = """async () => {
+    let nodes = [];
+    for (let quiet = 0; quiet < 8; ) {
+        await new Promise((wait) => setTimeout(wait, 250));
+        const now = [...window.app.graph._nodes];
+        quiet = now.length === nodes.length && now.every((node, place) => node === nodes[place]) ? quiet + 1 : 0;
+        nodes = now;
+    }
+}"""
 
 FROM_API = """async (graph) => {
     await window.app.loadApiJson(graph, 'graph');
@@ -158,7 +167,7 @@ def show_tab(page: Page, name: str) -> None:
 @contextmanager
 def setting(page: Page, name: str, value: Any, usual: Any) -> Iterator[None]:
     page.evaluate(SET, [name, value])
-    page.wait_for_timeout(500)
+    page.evaluate(SETTLED)  # another language loads the open workflow again, sooner or later
     try:
         yield
     finally:
