@@ -11,7 +11,7 @@ from playwright.sync_api import ConsoleMessage, Page, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-READY = "!!(window.app?.graph?._nodes?.length && LiteGraph.registered_node_types['PEZLoadEncoder'])"
+READY = "!!(window.app?.graph && LiteGraph.registered_node_types['PEZLoadEncoder'])"
 
 OPEN = """async ([workflow, name]) => {
     await window.app.loadGraphData(workflow, true, true, name);
