@@ -32,6 +32,7 @@ from training.drawings import Drawings, load_drawings
 from training.pictures import SEEN_JITTER, named_backgrounds
 
 SEED = 4
+DURATION = "Takes about 100 minutes on one CPU core; run it again to go on after a break."
 
 CAPTIONS_PER_DRAWING = 16
 LONGEST = 22
@@ -55,7 +56,7 @@ class Phase:
     learning_rate: float
 
 
-RECALL = Phase("recall", 24_000, 192, 1.2e-3)
+RECALL = Phase("recall", 14_000, 192, 1.2e-3)
 DOUBT = Phase("doubt", 1_000, 96, 2e-3)
 DENOISER = Phase("denoiser", 4_000, 64, 1.2e-3)
 
@@ -317,7 +318,9 @@ def _coefficients(patches: Patches, samples: Tensor) -> Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m training.generator", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m training.generator", description=__doc__.splitlines()[0], epilog=DURATION
+    )
     parser.add_argument("--packages", type=Path, required=True, help="node_modules with the npm packages")
     parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints and the rendered drawings")
     parser.add_argument("--out", type=Path, required=True, help="folder for the generator")
