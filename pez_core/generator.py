@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ FILE = "generator.safetensors"
 SIZE, PATCH = 64, 8
 GRID = SIZE // PATCH
 SCALE = 0.4
+TIME_SHIFT = 0.3
 FREQUENCIES = 64
 GROUPS = 8
 
@@ -30,16 +31,20 @@ class GeneratorShape:
     colours: int = 48
     shades: int = 16
     queries: int = 6
-    hidden: int = 1024
-    code: int = 32
-    patch: int = 160
+    hidden: int = 1216
+    code: int = 40
+    patch: int = 192
     embedding: int = 256
-    channels: int = 80
-    middle: int = 192
+    channels: int = 48
+    middle: int = 96
+    doubt: int = 96
 
 
 class Patches(nn.Module):
-    """Principal components of square patches: (B, C, 64, 64) to coefficients (B, K, 8, 8) and back."""
+    """Principal components of square patches: (B, C, 64, 64) to coefficients (B, K, 8, 8) and back.
+
+    `share` (B,) says how much of a picture is in what is noise for the rest: only so much of the mean is taken out.
+    """
 
     mean: Tensor
     basis: Tensor
@@ -49,13 +54,23 @@ class Patches(nn.Module):
         self.register_buffer("mean", torch.zeros(channels * PATCH**2))
         self.register_buffer("basis", torch.zeros(channels * PATCH**2, components))
 
-    def coefficients(self, pictures: Tensor) -> Tensor:
-        patches = F.pixel_unshuffle(pictures, PATCH) - self.mean.view(1, -1, 1, 1)
+    def coefficients(self, pictures: Tensor, share: Tensor | None = None) -> Tensor:
+        mean = self.mean.view(1, -1, 1, 1)
+        patches = F.pixel_unshuffle(pictures, PATCH) - (mean if share is None else share.view(-1, 1, 1, 1) * mean)
         return F.conv2d(patches, self.basis.t()[..., None, None])
 
     def pictures(self, coefficients: Tensor) -> Tensor:
         patches = F.conv2d(coefficients, self.basis[..., None, None]) + self.mean.view(1, -1, 1, 1)
         return F.pixel_shuffle(patches, PATCH)
+
+
+class Expected(NamedTuple):
+    """The picture that a text calls for, in coefficients (B, K, 8, 8), how far pictures are from it (B, K, 8, 8), and
+    an embedding (B, E) of the text."""
+
+    picture: Tensor
+    error: Tensor
+    embedding: Tensor
 
 
 @dataclass(frozen=True)
@@ -104,6 +119,7 @@ class Recall(nn.Module):
         self.places = nn.Parameter(torch.zeros(1, GRID**2, shape.patch))
         self.widen = nn.Linear(shape.code, shape.patch)
         self.patches = nn.ModuleList([_block(shape.patch, shape.patch) for _ in range(2)])
+        self.neighbours = nn.Conv2d(shape.patch, shape.patch, 3, padding=1, groups=GROUPS)
         self.patch_out = nn.Linear(shape.patch, shape.colours + shape.shades)
         self.ground = nn.Linear(shape.hidden, 4)
         self.embedding = nn.Linear(shape.hidden, shape.embedding)
@@ -115,8 +131,11 @@ class Recall(nn.Module):
             states = states + block(states)
         states = self.norm(states)
         patches = self.widen(self.codes(states).view(count, GRID**2, self.shape.code)) + self.places
-        for block in self.patches:
-            patches = patches + block(patches)
+        first, second = self.patches
+        patches = patches + first(patches)
+        beside = self.neighbours(patches.transpose(1, 2).reshape(count, -1, GRID, GRID))
+        patches = patches + beside.flatten(2).transpose(1, 2)
+        patches = patches + second(patches)
         patches = self.patch_out(patches).transpose(1, 2).reshape(count, -1, GRID, GRID)
         colours, shades = patches.split([self.shape.colours, self.shape.shades], 1)
         ground = self.ground(states)
@@ -125,6 +144,19 @@ class Recall(nn.Module):
 
 def _block(width: int, out: int) -> nn.Sequential:
     return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, out), nn.GELU())
+
+
+class Doubt(nn.Module):
+    """How far pictures are from the expected one, place by place: a factor (B, K, 8, 8) on what they are on average."""
+
+    def __init__(self, shape: GeneratorShape) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(shape.colours + shape.shades, shape.doubt, 3, padding=1)
+        self.second = nn.Conv2d(shape.doubt, shape.colours, 1)
+
+    def forward(self, components: Tensor) -> Tensor:
+        found: Tensor = self.second(F.silu(self.first(components)))
+        return found.clamp(-4, 3).exp()
 
 
 class Residual(nn.Module):
@@ -221,6 +253,7 @@ class Generator(nn.Module):
         self.register_buffer("error", torch.ones(shape.colours))
         self.context_norm = nn.LayerNorm(shape.context)
         self.recall = Recall(shape)
+        self.doubt = Doubt(shape)
         self.denoiser = Denoiser(shape)
 
     def read(self, context: Tensor) -> tuple[Tensor, Tensor]:
@@ -235,10 +268,12 @@ class Generator(nn.Module):
         colours, shades = torch.split(self.spread.view(1, -1, 1, 1), [self.shape.colours, self.shape.shades], 1)
         return Layers(found.colours * colours, found.shades * shades, found.background, found.light), embedding
 
-    def expected(self, context: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Coefficients (B, K, 8, 8) of the picture that the text calls for, and its embedding."""
+    def expected(self, context: Tensor, mask: Tensor) -> Expected:
+        """The picture that the text calls for, and how sure that is."""
         layers, embedding = self.layers(context, mask)
-        return self.colour_patches.coefficients(self.composed(layers)), embedding
+        picture = self.colour_patches.coefficients(self.composed(layers))
+        components = torch.cat([picture, layers.shades], 1) / self.spread.view(1, -1, 1, 1)
+        return Expected(picture, self.error.view(1, -1, 1, 1) * self.doubt(components), embedding)
 
     def composed(self, layers: Layers) -> Tensor:
         """The drawing on its background."""
@@ -252,26 +287,26 @@ class Generator(nn.Module):
     def clean(self, noisy: Tensor, time: Tensor, context: Tensor) -> Tensor:
         """Clean coefficients from noisy ones at times (B,), 1 for noise alone."""
         context, mask = self.read(context)
-        expected, embedding = self.expected(context, mask)
-        return self.denoised(noisy, time, expected, context, mask, embedding)
+        expected, times = self.expected(context, mask), time.view(-1, 1, 1, 1)
+        residual = noisy - (1 - times) * expected.picture
+        into, keep, scale = preconditioning(times, expected.error)
+        found = self.denoise(residual * into, time, expected, context, mask)
+        return expected.picture + keep * residual + scale * found
 
-    def denoised(
-        self, noisy: Tensor, time: Tensor, expected: Tensor, context: Tensor, mask: Tensor, embedding: Tensor
-    ) -> Tensor:
-        """Clean coefficients, by what was expected and what the denoiser makes of the rest."""
-        residual = noisy - (1 - time).view(-1, 1, 1, 1) * expected
-        into, keep, scale = self.preconditioning(time)
-        scaled = expected / self.spread[: self.shape.colours].view(1, -1, 1, 1)
-        found: Tensor = self.denoiser(residual * into, scaled, time, context, mask, embedding)
-        return expected + keep * residual + scale * found
-
-    def preconditioning(self, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What scales the denoiser's input, the residual itself, and the output to unit size (Karras et al. 2022)."""
-        time, error = time.view(-1, 1, 1, 1), self.error.view(1, -1, 1, 1)
-        variance = (1 - time) ** 2 * error**2 + time**2
-        return variance.rsqrt(), (1 - time) * error**2 / variance, time * error * variance.rsqrt()
+    def denoise(self, scaled: Tensor, time: Tensor, expected: Expected, context: Tensor, mask: Tensor) -> Tensor:
+        """What the denoiser makes of the scaled residual."""
+        shown = expected.picture / self.spread[: self.shape.colours].view(1, -1, 1, 1)
+        found: Tensor = self.denoiser(scaled, shown, time, context, mask, expected.embedding)
+        return found
 
     def forward(self, x: Tensor, timesteps: Tensor, context: Tensor, **_: Any) -> Tensor:
         """The flow, noise less picture, of noisy pictures `x` at times (B,) in 0 to 1."""
-        clean = self.colour_patches.pictures(self.clean(self.colour_patches.coefficients(x), timesteps, context))
+        noisy = self.colour_patches.coefficients(x, 1 - timesteps)
+        clean = self.colour_patches.pictures(self.clean(noisy, timesteps, context))
         return (x - clean) / timesteps.view(-1, 1, 1, 1).clamp(min=1e-3)
+
+
+def preconditioning(times: Tensor, error: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What scales the denoiser's input, the residual itself, and the output to unit size (Karras et al. 2022)."""
+    variance = (1 - times) ** 2 * error**2 + times**2
+    return variance.rsqrt(), (1 - times) * error**2 / variance, times * error * variance.rsqrt()

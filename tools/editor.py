@@ -13,8 +13,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 READY = "!!(window.app?.graph && LiteGraph.registered_node_types['PEZLoadEncoder'])"
 
-OPEN = """async (workflow) => {
-    await window.app.loadGraphData(workflow, true, true, 'test');
+OPEN = """async ([workflow, name]) => {
+    await window.app.loadGraphData(workflow, true, true, name);
     await new Promise((wait) => setTimeout(wait, 500));
     const nodes = window.app.graph._nodes;
     const isFile = (value) => /\\.\\w+$/.test(value);
@@ -59,12 +59,13 @@ def _is_error(message: ConsoleMessage) -> bool:
     return message.type == "error" and not message.text.startswith("Attempted to cleanup event listeners for graph")
 
 
-def open_workflow(page: Page, workflow: dict[str, Any]) -> dict[str, Any]:
+def open_workflow(page: Page, workflow: dict[str, Any], name: str = "test") -> dict[str, Any]:
     """Load a workflow: missing and faulty nodes, alerts and dialogs, and the workflow as the editor would save it.
 
-    A node that names a file which is not there is not faulty, although newer editors mark it.
+    A node that names a file which is not there is not faulty, although newer editors mark it. Newer editors also take a
+    workflow of the same name as the one that is open for the same workflow, and give it the results of that one.
     """
-    opened: dict[str, Any] = page.evaluate(OPEN, workflow)
+    opened: dict[str, Any] = page.evaluate(OPEN, [workflow, name])
     return opened
 
 

@@ -21,12 +21,12 @@ from playwright.sync_api import Page
 
 from tools.editor import editor, open_workflow, queue, wait_for_results
 from tools.server import REPOSITORY, Server, comfyui_path
-from tools.thumbnails import thumbnail
+from tools.thumbnails import write
 
 TEXT = "a red rescue helmet with a white cross, shiny, on a pink background"
 SOURCES = {"IMAGE": "PEZExamplePicture", "PEZ_ENCODER": "PEZLoadEncoder", "STRING": "PrimitiveString"}
 EMPTY = {"nodes": [], "links": [], "version": 0.4}
-README_WORKFLOW = "01 Picture to prompt (no downloads)"
+README_WORKFLOW = "01 Picture to picture (no downloads)"
 PANELS = 480  # pixels that the editor's panels may cover at each side
 
 ADD = """([type, values, feeds]) => {
@@ -93,7 +93,7 @@ def draw_all(page: Page, server: Server, wanted: list[str]) -> None:
             save(drawn_node(page, server, info), REPOSITORY / "web/docs/images" / f"{name}.png")
     for name, path in workflows.items():
         if name in wanted or not wanted:
-            save(thumbnail(name), path.with_suffix(".jpg"))
+            write(name)
             if name == README_WORKFLOW:
                 save(drawn_workflow(page, server, path), REPOSITORY / "docs/graph.png")
 
@@ -142,9 +142,8 @@ def screenshot(page: Page, kept: list[int], margin: int) -> Image.Image:
 
 
 def save(picture: Image.Image, path: Path) -> None:
-    if path.suffix == ".png":  # 256 colours are enough for the editor, if those of the sockets are among them
-        picture = picture.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2)
-    picture.save(path, optimize=True, quality=85)
+    picture = picture.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2)  # enough for the editor, sockets included
+    picture.save(path, optimize=True)
     print(f"{path.relative_to(REPOSITORY)}: {path.stat().st_size:,} bytes")
 
 

@@ -2,10 +2,11 @@
 
     python -m training.generator --packages node_modules --work generator --out pez_core/embedded
 
-First the recall is trained alone, on drawings as layers; then it is frozen, and the denoiser is trained on pictures:
-drawings that are shifted and scaled a little, on backgrounds off their named colour. A caption that names no colour
-goes with a white background. Checkpoints and the rendered drawings are kept in `--work`; run it again to go on after a
-break.
+First the recall is trained alone, on drawings as layers; then it is frozen. The rest learns to place what is recalled,
+a little shifted and stretched, on backgrounds off their named colour: how far pictures are from the expected one, and
+then the denoiser. A denoiser of the drawings themselves was tried: it took what the recall had forgotten of them for
+noise, and drew noise. A caption that names no colour goes with a white background. Checkpoints and the rendered
+drawings are kept in `--work`; run it again to go on after a break.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ from torch import Tensor, nn
 from pez_core import Encoder, load_encoder
 from pez_core.device.choice import best_device
 from pez_core.drawing import token_states
-from pez_core.generator import FILE, PATCH, SCALE, SIZE, Generator, Layers, Patches
+from pez_core.generator import FILE, PATCH, SCALE, SIZE, Generator, Layers, Patches, preconditioning
 from training.captions import COLOUR_NAMES, COLOURS, STYLE_NAMES, encode, sample_caption, sentence
 from training.drawings import Drawings, load_drawings
 from training.pictures import SEEN_JITTER, named_backgrounds
 
 SEED = 4
+DURATION = "Takes about 100 minutes on one CPU core; run it again to go on after a break."
 
 CAPTIONS_PER_DRAWING = 16
 LONGEST = 22
@@ -55,7 +57,8 @@ class Phase:
 
 
 RECALL = Phase("recall", 14_000, 192, 1.2e-3)
-DENOISER = Phase("denoiser", 7_000, 64, 1.2e-3)
+DOUBT = Phase("doubt", 1_000, 96, 2e-3)
+DENOISER = Phase("denoiser", 4_000, 64, 1.2e-3)
 
 
 @dataclass(frozen=True)
@@ -173,40 +176,51 @@ def recall_loss(model: Generator, pool: Pool, targets: Layers, batch: int, gener
     )
 
 
-def noisy_pictures(
-    model: Generator, pool: Pool, drawings: Tensor, batch: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Token states, and coefficients (B, K, 8, 8) of pictures as a sampler should draw them."""
-    states, drawing, colour = pool.draw(batch, generator)
-    background = named_backgrounds(colour, generator, SEEN_JITTER)
-    shown = pictures(shifted(drawings[drawing].float() / 255, generator), drawing % len(STYLE_NAMES), background)
+@torch.no_grad()
+def placed(model: Generator, pool: Pool, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Token states, and coefficients (B, K, 8, 8) of pictures as a sampler should draw them: what is recalled, a little
+    shifted and stretched, on a background that is a little off."""
     device = model.spread.device
-    return states.to(device), model.colour_patches.coefficients(shown.to(device))
+    states, drawing, colour = pool.draw(batch, generator)
+    states = states.to(device)
+    layers, _ = model.layers(*model.read(states))
+    ink = model.colour_patches.pictures(layers.colours) / SCALE / 2 + 0.5
+    recalled = torch.cat([ink, model.shade_patches.pictures(layers.shades)], 1).clamp(0, 1).cpu()
+    background = named_backgrounds(colour, generator, SEEN_JITTER)
+    shown = pictures(shifted(recalled, generator), drawing % len(STYLE_NAMES), background)
+    return states, model.colour_patches.coefficients(shown.to(device))
 
 
-def denoiser_loss(model: Generator, pool: Pool, drawings: Tensor, batch: int, generator: torch.Generator) -> Tensor:
-    states, clean = noisy_pictures(model, pool, drawings, batch, generator)
-    time_ = torch.sigmoid(torch.randn(batch, generator=generator) * 1.1 + 0.3).clamp(0.01, 0.999).to(clean.device)
+def doubt_loss(model: Generator, pool: Pool, batch: int, generator: torch.Generator) -> Tensor:
+    """How unlikely pictures are where they are normal around the expected ones, with the error that is told."""
+    states, clean = placed(model, pool, batch, generator)
+    expected = model.expected(*model.read(states))
+    return (expected.error.log() + 0.5 * ((clean - expected.picture.detach()) / expected.error).square()).mean()
+
+
+def denoiser_loss(model: Generator, pool: Pool, batch: int, generator: torch.Generator) -> Tensor:
+    states, clean = placed(model, pool, batch, generator)
+    time_ = torch.sigmoid(torch.randn(batch, generator=generator) * 1.3 - 1.3).clamp(0.005, 0.999).to(clean.device)
     with torch.no_grad():
         context, mask = model.read(states)
-        expected, embedding = model.expected(context, mask)
+        expected = model.expected(context, mask)
     times = time_.view(-1, 1, 1, 1)
-    residual = (1 - times) * (clean - expected) + times * torch.randn(clean.shape, generator=generator).to(clean.device)
-    into, keep, scale = model.preconditioning(time_)
-    shown = expected / model.spread[: model.shape.colours].view(1, -1, 1, 1)
-    found = model.denoiser(residual * into, shown, time_, context, mask, embedding)
-    wanted = (clean - expected - keep * residual) / scale
-    weight = (model.error / model.error.mean()).view(1, -1, 1, 1)
+    noise = torch.randn(clean.shape, generator=generator).to(clean.device)
+    residual = (1 - times) * (clean - expected.picture) + times * noise
+    into, keep, scale = preconditioning(times, expected.error)
+    found = model.denoise(residual * into, time_, expected, context, mask)
+    wanted = (clean - expected.picture - keep * residual) / scale
+    weight = expected.error / expected.error.mean()
     return (weight * (found - wanted).square().clamp(max=100)).mean()
 
 
 @torch.no_grad()
-def measure_error(model: Generator, pool: Pool, drawings: Tensor, generator: torch.Generator) -> None:
+def measure_error(model: Generator, pool: Pool, generator: torch.Generator) -> None:
     """How far expected pictures are from those to be drawn, component by component."""
     errors = []
     for _ in range(16):
-        states, clean = noisy_pictures(model, pool, drawings, 128, generator)
-        errors.append((model.expected(*model.read(states))[0] - clean).square().mean((0, 2, 3)))
+        states, clean = placed(model, pool, 128, generator)
+        errors.append((model.expected(*model.read(states)).picture - clean).square().mean((0, 2, 3)))
     model.error.copy_(torch.stack(errors).mean(0).sqrt().clamp(min=1e-3))
 
 
@@ -287,13 +301,14 @@ def train(packages: Path, work: Path, out: Path, device: str) -> None:
         _coefficients(model.shade_patches, drawings[:, 3:]),
         torch.empty(0), torch.empty(0),
     )  # fmt: skip
-    drawings = (drawings * 255).round().to(torch.uint8)
     model.to(device)
     first = [*model.context_norm.parameters(), *model.recall.parameters()]
     Trainer(RECALL, model, first, work).run(lambda batch, draws: recall_loss(model, pool, targets, batch, draws))
-    measure_error(model, pool, drawings, generator)
+    measure_error(model, pool, generator)
+    doubt = list(model.doubt.parameters())
+    Trainer(DOUBT, model, doubt, work).run(lambda batch, draws: doubt_loss(model, pool, batch, draws))
     second = list(model.denoiser.parameters())
-    Trainer(DENOISER, model, second, work).run(lambda batch, draws: denoiser_loss(model, pool, drawings, batch, draws))
+    Trainer(DENOISER, model, second, work).run(lambda batch, draws: denoiser_loss(model, pool, batch, draws))
     out.mkdir(parents=True, exist_ok=True)
     save_file({name: value.half().cpu().contiguous() for name, value in model.state_dict().items()}, out / FILE)
 
@@ -303,7 +318,9 @@ def _coefficients(patches: Patches, samples: Tensor) -> Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m training.generator", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m training.generator", description=__doc__.splitlines()[0], epilog=DURATION
+    )
     parser.add_argument("--packages", type=Path, required=True, help="node_modules with the npm packages")
     parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints and the rendered drawings")
     parser.add_argument("--out", type=Path, required=True, help="folder for the generator")

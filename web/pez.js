@@ -28,6 +28,7 @@ function resultOf(node) {
         node.pezResult = result;
         const [width, height] = node.computeSize();
         node.setSize([Math.max(width, node.size[0]), Math.max(height, node.size[1])]);
+        if (LiteGraph.vueNodesMode) node.graph?.onNodeAdded?.(node); // or older editors leave out a widget that comes late
     }
     return node.pezResult;
 }

@@ -120,6 +120,7 @@ export class Result {
     // The text as it is, with those parts shaded that the tokens stand for.
     #showPieces(text, pieces) {
         this.text.replaceChildren();
+        this.text.style.fontFamily = text.includes("\n") ? "monospace" : ""; // a table keeps its columns
         const most = Math.max(...pieces.map(([, contribution]) => Math.abs(contribution)), 1e-6);
         const lower = text.toLowerCase();
         let done = 0;

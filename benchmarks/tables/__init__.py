@@ -37,7 +37,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         for name, module in (("quality", quality), ("studies", studies), ("speed", speed), ("classify", classify))
         for part, write in module.PARTS.items()
     },
-    "speed, comfyui": _of("speed-comfyui", speed.steps),
+    "speed, comfyui": _of("speed-comfyui", speed.comfyui),
 }
 
 

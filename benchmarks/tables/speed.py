@@ -39,6 +39,21 @@ def steps(result: Result) -> str:
     return table([*head, "of matmul peak", "extra memory"], lines)
 
 
+def comfyui(result: Result) -> str:
+    """The table of ComfyUI's towers, and what is left of one candidate's lead against the shortest published step."""
+    rows = _one_target(result)
+    shortest: dict[str, float] = {}
+    for row in rows:
+        taken = row["reference_seconds_per_step"]
+        shortest[row["tower"]] = min(taken, shortest.get(row["tower"], taken))
+    leads = listed(
+        f"{shortest[row['tower']] / row['seconds_per_step']:.1f} times as fast on {row['tower']}"
+        for row in rows
+        if row["candidates"] == 1
+    )
+    return f"{steps(result)}\n\n{_published(rows)} Against the shortest, a step of one candidate is {leads}."
+
+
 def findings(result: Result) -> str:
     """What the table shows, the least flattering first."""
     rows = _one_target(result)

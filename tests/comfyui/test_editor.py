@@ -16,8 +16,18 @@ from tools.editor import NODES, READY, open_workflow, queue, shown_results, wait
 SEARCH = "PEZImageToHardPrompt"
 FOREVER = 100_000
 LONG = "a red rescue helmet with a white cross on a pink background " * 12
-TRACKER = "window.app.extensionManager.workflow.activeWorkflow.changeTracker"
+ACTIVE = "window.app.extensionManager.workflow.activeWorkflow"
+TRACKER = f"{ACTIVE}.changeTracker"
 SET = "([name, value]) => window.app.extensionManager.setting.set(name, value)"
+SETTLED = """async () => {
+    let nodes = [];
+    for (let quiet = 0; quiet < 8; ) {
+        await new Promise((wait) => setTimeout(wait, 250));
+        const now = [...window.app.graph._nodes];
+        quiet = now.length === nodes.length && now.every((node, place) => node === nodes[place]) ? quiet + 1 : 0;
+        nodes = now;
+    }
+}"""
 
 FROM_API = """async (graph) => {
     await window.app.loadApiJson(graph, 'graph');
@@ -74,8 +84,8 @@ COLOURS = """(type) => [
     LGraphCanvas.link_type_colors[type],
     getComputedStyle(document.documentElement).getPropertyValue(`--color-datatype-${type}`).trim(),
 ]"""
-APP_MODE = "'activeMode' in window.app.extensionManager.workflow.activeWorkflow"
-ENTER_APP_MODE = "() => { window.app.extensionManager.workflow.activeWorkflow.activeMode = 'app'; }"
+APP_MODE = f"'activeMode' in {ACTIVE}"
+ENTER_APP_MODE = f"() => {{ {ACTIVE}.activeMode = 'app'; }}"
 
 
 def node(kind: str, **inputs: Any) -> dict[str, Any]:
@@ -149,6 +159,7 @@ def press(page: Page, keys: str) -> None:
 
 def show_tab(page: Page, name: str) -> None:
     page.get_by_text(name, exact=True).first.click()
+    page.wait_for_function(f"{ACTIVE}?.path === 'workflows/{name}.json'")
     page.mouse.move(800, 900)  # or a preview of the tab stays open, and takes the keys
     page.wait_for_timeout(1000)
 
@@ -156,7 +167,7 @@ def show_tab(page: Page, name: str) -> None:
 @contextmanager
 def setting(page: Page, name: str, value: Any, usual: Any) -> Iterator[None]:
     page.evaluate(SET, [name, value])
-    page.wait_for_timeout(500)
+    page.evaluate(SETTLED)  # another language loads the open workflow again, sooner or later
     try:
         yield
     finally:

@@ -32,7 +32,7 @@ def sampled(text: str = TEXTS[0], count: int = 1, **changes: Any) -> dict[str, A
         "models": node("PEZLoadEmbeddedModels"),
         "positive": node("CLIPTextEncode", clip=["models", 1], text=text),
         "negative": node("CLIPTextEncode", clip=["models", 1], text=""),
-        "latent": node("EmptyLatentImage", width=SIZE, height=SIZE, batch_size=count),
+        "latent": node("EmptyChromaRadianceLatentImage", width=SIZE, height=SIZE, batch_size=count),
         "sampler": node("KSampler", **{**inputs, **changes}),
         "decoded": node("VAEDecode", samples=["sampler", 0], vae=["models", 2]),
         "shown": node("PreviewImage", images=["decoded", 0]),
@@ -115,8 +115,26 @@ def test_guidance_and_conditionings_of_all_kinds_run(server, changes):
     assert found.std() > 0.05 and torch.isfinite(found).all()
 
 
+def test_the_usual_empty_latent_will_do_where_comfyui_adapts_it(server):
+    graph = sampled() | {"latent": node("EmptyLatentImage", width=SIZE, height=SIZE, batch_size=1)}
+    if adapts_empty_latents(server):
+        assert torch.equal(pictures(server, graph), pictures(server, sampled()))
+    else:
+        assert "latent_image is 8 × 8" in (message := failure(server, graph))
+        assert "take the node EmptyChromaRadianceLatentImage" in message
+
+
+def adapts_empty_latents(server) -> bool:
+    """Newer versions of ComfyUI say how much smaller a latent is than its picture."""
+    shown = server.run(
+        {"latent": node("EmptyLatentImage", width=16, height=16, batch_size=1), "shown": show("latent", 0)}
+    )
+    return "downscale_ratio" in shown["shown"][0]
+
+
 def test_it_says_which_size_it_draws(server):
-    graph = sampled() | {"latent": node("EmptyLatentImage", width=512, height=512, batch_size=1)}
+    graph = sampled()
+    graph["latent"]["inputs"] |= {"width": 512, "height": 512}
     assert "latent_image is 512 × 512, but the embedded generator draws 64 × 64 pixels; set width" in failure(
         server, graph
     )

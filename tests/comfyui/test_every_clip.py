@@ -216,6 +216,8 @@ def invert_alone(kind: str, **inputs: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("kind", "held"), [("t5", "t5xxl"), ("jina", "jina_clip_2")])
 def test_a_clip_without_a_clip_tower_says_what_it_holds_and_what_to_connect(server, kind, held):
+    if kind not in server.get("/object_info/ProbeSmallClip")["ProbeSmallClip"]["input"]["required"]["kind"][0]:
+        pytest.skip(f"this ComfyUI has no {held}")
     message = f"clip holds no CLIP text encoder but {held}; connect an encoder from Load PEZ Encoder instead, or a CLIP"
     graph = invert_alone(kind)
     with pytest.raises(RuntimeError, match=message):

@@ -85,3 +85,13 @@ def test_patches_give_back_what_their_components_span():
     patches.mean.fill_(0.1)
     pictures = torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(2))
     assert torch.allclose(patches.pictures(patches.coefficients(pictures)), pictures, atol=1e-5)
+
+
+def test_what_is_noise_alone_has_no_mean_and_what_is_a_picture_alone_has_all_of_it():
+    patches = Patches(3, 192)
+    patches.basis.copy_(torch.eye(192))
+    patches.mean.fill_(0.25)
+    ones = torch.ones(3, 3, SIZE, SIZE)
+    shares = patches.coefficients(ones, torch.tensor([0.0, 0.5, 1.0]))
+    assert shares.amin((1, 2, 3)).tolist() == shares.amax((1, 2, 3)).tolist() == [1.0, 0.875, 0.75]
+    assert torch.equal(patches.coefficients(ones)[2:], shares[2:])

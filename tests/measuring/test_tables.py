@@ -119,6 +119,16 @@ def test_growth_is_told_against_tokens_times_candidates():
     }
 
 
+def test_comfyuis_towers_are_told_against_the_shortest_published_step():
+    rest = {"share_of_matmul_peak": 0.5, "peak_extra_bytes": 1, "encoder_bytes": 10, "targets": 1}
+    rest |= {"ratio_per_step": 1.0, "ratio_per_candidate_step": 1.0}
+    rows = [
+        {**size(16, 1, 1.0), **rest, "reference_seconds_per_step": 6.0},
+        {**size(16, 8, 3.0), **rest, "reference_seconds_per_step": 4.0},
+    ]
+    assert "Against the shortest, a step of one candidate is 4.0 times as fast on T." in speed.comfyui({"rows": rows})
+
+
 def test_the_length_that_transfers_is_told_with_those_within_its_error():
     lengths = [("4", 0.5, 0.36), ("8", 0.6, 0.40), ("16", 0.7, 0.30)]
     points = [

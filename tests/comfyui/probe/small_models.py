@@ -1,6 +1,7 @@
 """ComfyUI's own text encoders and vision models, of every kind that people load, but with a few narrow layers."""
 
 import gc
+import importlib.util
 import inspect
 import json
 import sys
@@ -16,7 +17,6 @@ import comfy.sd
 import comfy.sd1_clip
 import comfy.sdxl_clip
 import comfy.text_encoders.flux
-import comfy.text_encoders.jina_clip_2
 import comfy.text_encoders.pixart_t5
 import comfy.text_encoders.sd2_clip
 import comfy.text_encoders.sd3_clip
@@ -44,7 +44,6 @@ KINDS = {
         comfy.text_encoders.flux.flux_clip(dtype_t5=torch.float32),
         comfy.text_encoders.flux.FluxTokenizer,
     ),
-    "jina": (comfy.text_encoders.jina_clip_2.JinaClip2TextModelWrapper, comfy.sd1_clip.SD1Tokenizer),
     "t5": (
         comfy.text_encoders.pixart_t5.pixart_te(dtype_t5=torch.float32),
         comfy.text_encoders.pixart_t5.PixArtTokenizer,
@@ -53,6 +52,10 @@ KINDS = {
 JINA = {
     "vocab_size": 100, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64
 }  # fmt: skip
+if importlib.util.find_spec("comfy.text_encoders.jina_clip_2"):
+    from comfy.text_encoders.jina_clip_2 import JinaClip2TextModelWrapper
+
+    KINDS["jina"] = (JinaClip2TextModelWrapper, comfy.sd1_clip.SD1Tokenizer)
 LONG = 248
 KINDS |= {f"long {kind}": KINDS[kind] for kind in ("sd1", "sdxl", "flux")}
 LORA_KEY = "clip_l.transformer.text_model.encoder.layers.1.mlp.fc1.weight"
