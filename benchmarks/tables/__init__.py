@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables import classify, quality, speed, studies
+from benchmarks.tables import applications, classify, quality, speed, studies, worth
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -27,16 +27,16 @@ def _of(name: str, write: Callable[[dict[str, Any]], str]) -> Callable[[], str]:
 
 
 def _readme() -> str:
-    return f"{quality.headline(result('quality'))}\n{studies.headline(result('studies'))}"
+    return f"{worth.headline(result('worth'))}\n{quality.headline(result('quality'))}"
 
 
+MODULES = {
+    "worth": worth, "applications": applications, "quality": quality, "studies": studies, "speed": speed,
+    "classify": classify,
+}  # fmt: skip
 BLOCKS: dict[str, Callable[[], str]] = {
     "README": _readme,
-    **{
-        f"{name}, {part}": _of(name, write)
-        for name, module in (("quality", quality), ("studies", studies), ("speed", speed), ("classify", classify))
-        for part, write in module.PARTS.items()
-    },
+    **{f"{name}, {part}": _of(name, write) for name, module in MODULES.items() for part, write in module.PARTS.items()},
     "speed, comfyui": _of("speed-comfyui", speed.comfyui),
 }
 

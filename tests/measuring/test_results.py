@@ -5,20 +5,40 @@ import statistics
 
 import pytest
 
+from benchmarks import sheets
+from benchmarks.applications import APPLICATIONS as APPLICATIONS_RUN
+from benchmarks.applications import ROUNDS
+from benchmarks.judging import FINAL, ON_THE_WAY
+from benchmarks.miniature import DATA
 from benchmarks.quality import LONG, OURS, PUBLISHED, REREAD, SHORT, WITH_EQUAL_TIME
 from benchmarks.quality import STEPS as WHOLE
 from benchmarks.studies import PROMPTS, works
 from benchmarks.tables import RESULTS, result
+from benchmarks.worth import METHODS
 
 SPEED = {
     "tower", "device", "tokens", "candidates", "seconds_per_step", "reference_seconds_per_step", "ratio_per_step",
     "ratio_per_candidate_step", "peak_extra_bytes", "encoder_bytes",
 }  # fmt: skip
 QUALITY = {"method", "picture", "held_out", "seconds", "similarity", "concept_rank", "style_match"}
+WORTH = {
+    "method", "picture", "held_out", "prompt", "inner", "judges", "generated", "rank", "style_match",
+    "background_match", "meaning", "perplexity", "seconds",
+}  # fmt: skip
+APPLICATIONS = {"application", "way", "trial", "prompt", "named", "style_match", "similarity"}
 PUBLISHED_FORMS = (PUBLISHED, *REREAD.values())
 
 
-@pytest.mark.parametrize(("name", "fields"), [("speed", SPEED), ("speed-comfyui", SPEED), ("quality", QUALITY)])
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("speed", SPEED),
+        ("speed-comfyui", SPEED),
+        ("quality", QUALITY),
+        ("worth", WORTH),
+        ("applications", APPLICATIONS),
+    ],
+)
 def test_rows_have_their_fields_and_the_file_says_where_it_is_from(name, fields):
     found = json.loads((RESULTS / f"{name}.json").read_text())
     assert {"command", "date", "device", "torch", "python"} <= set(found)
@@ -47,6 +67,29 @@ def test_ours_kept_to_its_time_on_average():
     for method, steps in [(method, SHORT) for method in OURS] + [(method, WHOLE) for method in WITH_EQUAL_TIME]:
         some = [row for row in rows if (row["method"], row["steps"]) == (method, steps)]
         assert statistics.mean(row["seconds"] / taken[row["picture"], steps] for row in some) < 1.1, (method, steps)
+
+
+def test_every_method_was_asked_its_worth_on_all_pictures_by_every_judge():
+    found, facts = result("worth"), sheets.read(DATA, "worth").facts
+    assert found["judges"] == [*ON_THE_WAY, FINAL] and all(
+        set(row["judges"]) == {*ON_THE_WAY, FINAL} for row in found["rows"]
+    )
+    pictures = {fact["tile"]: fact["held_out"] for fact in facts}
+    assert len(pictures) >= 100 and set(pictures.values()) == {False, True}
+    for method in METHODS:
+        rows = {row["picture"]: row["held_out"] for row in found["rows"] if row["method"] == method}
+        assert rows == pictures, method
+    assert len(found["rows"]) == len(METHODS) * len(pictures)
+
+
+def test_every_application_was_tried_as_often_in_every_way():
+    found = result("applications")
+    assert found["judge"] == FINAL
+    for application in APPLICATIONS_RUN:
+        trials: dict[str, list[int]] = {}
+        for row in (row for row in found["rows"] if row["application"] == application):
+            trials.setdefault(row["way"], []).append(row["trial"])
+        assert len(trials) >= 2 and all(sorted(some) == list(range(ROUNDS)) for some in trials.values())
 
 
 def test_every_point_of_the_studies_was_measured_on_as_many_prompts():
