@@ -150,21 +150,28 @@ class Drawn:
     def placed(self, placement: Tensor) -> Tensor:
         """Pictures (B, 3, 64, 64), in −SCALE to SCALE, at placements (B, 6), in standard deviations: shift to the right
         and down, stretch, and how far the background is off in red, green and blue."""
-        across, down, stretch = placement[:, :3].unbind(1)
-        scale, none = 1 + STRETCH * stretch, torch.zeros_like(across)
-        rows = [scale, none, -across * SHIFT * 2 / SIZE, none, scale, -down * SHIFT * 2 / SIZE]
-        grid = F.affine_grid(torch.stack(rows, 1).view(-1, 2, 3), [len(rows[0]), 4, SIZE, SIZE], align_corners=False)
-        ink = F.grid_sample(self.ink, grid, align_corners=False)
-        ground = self.background + TINT * placement[:, 3:]
-        return ink[:, :3] + (1 - ink[:, 3:]) * ground[..., None, None] - SCALE
+        return self._laid(self._moved(placement), placement)
 
     def slopes(self, placement: Tensor) -> Tensor:
         """How pictures change with each number of their placement (B, 6, 3 · 64 · 64)."""
         found = []
-        for nudge in torch.eye(placement.shape[1], device=placement.device, dtype=placement.dtype) * NUDGE:
+        for nudge in torch.eye(6, device=placement.device, dtype=placement.dtype)[:3] * NUDGE:
             change = self.placed(placement + nudge) - self.placed(placement - nudge)
-            found.append(change.flatten(1) / (2 * NUDGE))
-        return torch.stack(found, 1)
+            found.append(change / (2 * NUDGE))
+        through = TINT * (1 - self._moved(placement)[:, 3])
+        found += [F.pad(through[:, None], (0, 0, 0, 0, channel, 2 - channel)) for channel in range(3)]
+        return torch.stack(found, 1).flatten(2)
+
+    def _moved(self, placement: Tensor) -> Tensor:
+        across, down, stretch = placement[:, :3].unbind(1)
+        scale, none = 1 + STRETCH * stretch, torch.zeros_like(across)
+        rows = [scale, none, -across * SHIFT * 2 / SIZE, none, scale, -down * SHIFT * 2 / SIZE]
+        grid = F.affine_grid(torch.stack(rows, 1).view(-1, 2, 3), [len(placement), 4, SIZE, SIZE], align_corners=False)
+        return F.grid_sample(self.ink, grid, align_corners=False)
+
+    def _laid(self, ink: Tensor, placement: Tensor) -> Tensor:
+        ground = self.background + TINT * placement[:, 3:]
+        return ink[:, :3] + (1 - ink[:, 3:]) * ground[..., None, None] - SCALE
 
 
 class Generator(nn.Module):

@@ -57,7 +57,7 @@ JUDGES = {
         vision={"layers": [1, 1, 2, 1], "width": 18},
         text={"width": 48, "heads": 3, "layers": 2},
         seed=5358,
-        stages=STAGES,
+        stages=(*STAGES, Stage(500, 8e-4, 0, SEEN_JITTER, 0.5)),
         every_concept=True,
     ),
 }
