@@ -35,6 +35,7 @@ SHEETS = FOLDER.parent
 DURATION = "Takes about half an hour for each, on one CPU core; run it again to go on after a break."
 TRUTH_SEED, DRAWS = 2718, 4
 STAGES = (Stage(1800, 2e-3, 1200, SEEN_JITTER, 0.2), Stage(400, 6e-4, 0, SEEN_JITTER, 0.5))
+LONGER = Stage(700, 1e-3, 0, SEEN_JITTER, 0.5)
 JUDGES = {
     "residual": Recipe(
         features=256,
@@ -49,7 +50,7 @@ JUDGES = {
         vision={"layers": [1, 1, 1, 1], "width": 20},
         text={"width": 48, "heads": 2, "layers": 4},
         seed=5926,
-        stages=STAGES,
+        stages=(*STAGES, LONGER),
         every_concept=True,
     ),
     "final": Recipe(
@@ -57,7 +58,7 @@ JUDGES = {
         vision={"layers": [1, 1, 2, 1], "width": 18},
         text={"width": 48, "heads": 3, "layers": 2},
         seed=5358,
-        stages=(*STAGES, Stage(500, 8e-4, 0, SEEN_JITTER, 0.5)),
+        stages=(*STAGES, Stage(500, 8e-4, 0, SEEN_JITTER, 0.5), LONGER),
         every_concept=True,
     ),
 }
