@@ -32,7 +32,7 @@ from training.pictures import SEEN_JITTER, Sample, compose
 from training.train import Recipe, Stage, train
 
 SHEETS = FOLDER.parent
-DURATION = "Takes about half an hour for each, on one CPU core; run it again to go on after a break."
+DURATION = "Takes half an hour to an hour for each, on one CPU core; run it again to go on after a break."
 TRUTH_SEED, DRAWS = 2718, 4
 STAGES = (Stage(1800, 2e-3, 1200, SEEN_JITTER, 0.2), Stage(400, 6e-4, 0, SEEN_JITTER, 0.5))
 LONGER = Stage(700, 1e-3, 0, SEEN_JITTER, 0.5)
