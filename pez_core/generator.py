@@ -152,15 +152,16 @@ class Drawn:
         and down, stretch, and how far the background is off in red, green and blue."""
         return self._laid(self._moved(placement), placement)
 
-    def slopes(self, placement: Tensor) -> Tensor:
-        """How pictures change with each number of their placement (B, 6, 3 · 64 · 64)."""
-        found = []
+    def with_slopes(self, placement: Tensor) -> tuple[Tensor, Tensor]:
+        """Pictures (B, 3 · 64 · 64) at placements (B, 6), and how they change with each number (B, 6, 3 · 64 · 64)."""
+        slopes = []
         for nudge in torch.eye(6, device=placement.device, dtype=placement.dtype)[:3] * NUDGE:
             change = self.placed(placement + nudge) - self.placed(placement - nudge)
-            found.append(change / (2 * NUDGE))
-        through = TINT * (1 - self._moved(placement)[:, 3])
-        found += [F.pad(through[:, None], (0, 0, 0, 0, channel, 2 - channel)) for channel in range(3)]
-        return torch.stack(found, 1).flatten(2)
+            slopes.append(change / (2 * NUDGE))
+        ink = self._moved(placement)
+        through = TINT * (1 - ink[:, 3:])
+        slopes += [F.pad(through, (0, 0, 0, 0, channel, 2 - channel)) for channel in range(3)]
+        return self._laid(ink, placement).flatten(1), torch.stack(slopes, 1).flatten(2)
 
     def _moved(self, placement: Tensor) -> Tensor:
         across, down, stretch = placement[:, :3].unbind(1)
@@ -221,9 +222,9 @@ def likeliest(drawn: Drawn, noisy: Tensor, times: Tensor) -> Tensor:
     placement = noisy.new_zeros(len(noisy), 6)
     share, noise = (1 - times).flatten(1), times.flatten(1)
     for _ in range(ROUNDS):
-        slopes = drawn.slopes(placement)
+        picture, slopes = drawn.with_slopes(placement)
         moved = (slopes * placement[..., None]).sum(1)
-        left = noisy.flatten(1) - share * (drawn.placed(placement).flatten(1) - moved)
+        left = noisy.flatten(1) - share * (picture - moved)
         scaled = slopes * (share / noise)[..., None]
         curvature = scaled @ scaled.mT + torch.eye(6, device=noisy.device, dtype=noisy.dtype)
         pull = (scaled @ (left / noise)[..., None])[..., 0]
