@@ -18,7 +18,7 @@ from pez_core.encoders.open_clip import load_encoder_folder
 
 JUDGES = Path(__file__).parent / "data" / "judges"
 TRUTH = "truth.safetensors"
-ON_THE_WAY = ("residual", "transformer")
+ON_THE_WAY = ("residual", "wide")
 FINAL = "final"
 
 

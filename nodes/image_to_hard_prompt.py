@@ -33,4 +33,4 @@ class ImageToHardPrompt(io.ComfyNode):
     @classmethod
     def execute(cls, image, clip=None, avoid=None, **search) -> io.NodeOutput:
         found, _ = search_pictures(tasks.invert, image, avoid, clip, cls.hidden, **search)
-        return results.output(found, clip, results.curve(found), [found.text, *found.alternatives])
+        return results.output(found, clip, results.curve(found), results.alternatives(found))

@@ -33,4 +33,4 @@ class NegativePrompt(io.ComfyNode):
     @classmethod
     def execute(cls, avoid, keep=None, clip=None, **search) -> io.NodeOutput:
         found, _ = search_pictures(tasks.negative, avoid, keep, clip, cls.hidden, **search)
-        return results.output(found, clip, results.curve(found), [found.text, *found.alternatives])
+        return results.output(found, clip, results.curve(found), results.alternatives(found))

@@ -59,4 +59,4 @@ class PromptDistill(io.ComfyNode):
             model = text_encoder(clip, encoder, cls.hidden, mode)
             share = None if target_length else ratio
             found = tasks.distill(model, text, search, share, on_step=on_search_step(search, cls.hidden))
-        return results.output(found, clip, len(found.tokens), results.curve(found), [found.text, *found.alternatives])
+        return results.output(found, clip, len(found.tokens), results.curve(found), results.alternatives(found))

@@ -54,7 +54,7 @@ class StyleExtract(io.ComfyNode):
             found,
             clip,
             results.curve(found),
-            [found.text, *found.alternatives],
+            results.alternatives(found),
             whole=whole,
             notes=(note,) if note else (),
         )

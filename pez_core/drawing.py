@@ -11,7 +11,7 @@ from .encoders.embedded import FOLDER
 from .encoders.encoder import Encoder
 from .encoders.tower import CausalTower
 from .encoders.transformer import read_all
-from .generator import FILE, SCALE, SIZE, TIME_SHIFT, Generator
+from .generator import FILE, SCALE, SIZE, Generator
 
 STEPS = 20
 
@@ -44,11 +44,9 @@ def token_states(encoder: Encoder, rows: Sequence[Sequence[int]], longest: int |
 def draw(generator: Generator, states: Tensor, noise: Tensor, steps: int = STEPS) -> Tensor:
     """Pictures (N, 64, 64, 3) with values 0 to 1, from token states (N, L, C) and noise (N, 3, 64, 64).
 
-    Euler's method on the flow (Liu et al. 2022), in `steps` that are shorter towards the end: at the generator's scale
-    most of a picture is decided there. The times are shifted as samplers do it (Esser et al. 2024, section 5.3.2).
+    Euler's method on the flow (Liu et al. 2022), in `steps` of equal size.
     """
-    even = torch.linspace(1, 0, steps + 1)
-    times = TIME_SHIFT * even / (1 + (TIME_SHIFT - 1) * even)
+    times = torch.linspace(1, 0, steps + 1)
     pictures = noise
     for now, after in pairwise(times.tolist()):
         pictures = pictures + (after - now) * generator(pictures, torch.full((len(noise),), now), states)

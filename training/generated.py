@@ -1,10 +1,10 @@
 """Measure what the embedded generator draws, and show it beside the drawings that it learned.
 
-    python -m training.generated --packages node_modules --cache drawings.npy --judge residual --scores scores.json
+    python -m training.generated --packages node_modules --cache drawings.npy --scores scores.json
     python -m training.generated --packages node_modules --cache drawings.npy --grid grid.png
 
 Every training concept is drawn in every style from its true caption, on backgrounds and from noise that are drawn by
-the seed. A judge names concept and style; the background is the named colour that is nearest to the picture's corners.
+the seed. The judges name concept and style; the background is the named colour nearest to the picture's corners.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.judging import JUDGES
+from benchmarks.judging import FINAL, JUDGES, ON_THE_WAY
 from pez_core import Encoder, load_encoder
 from pez_core.drawing import draw_texts, load_generator
 from pez_core.encoders.open_clip import load_encoder_folder
@@ -115,7 +115,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.generated", description=__doc__.splitlines()[0])
     parser.add_argument("--packages", type=Path, required=True, help="node_modules with the npm packages")
     parser.add_argument("--cache", type=Path, required=True, help="the rendered drawings, made if missing")
-    parser.add_argument("--judge", help="a judge of benchmarks/data/judges (default: the embedded model)")
     parser.add_argument("--scores", type=Path, help="file for the scores, JSON")
     parser.add_argument("--grid", type=Path, help=f"file for {SHOWN} pictures, each beside the nearest drawing")
     options = parser.parse_args()
@@ -123,11 +122,12 @@ def main() -> None:
     if options.grid:
         grid(generator, encoder, drawings).save(options.grid)
     if options.scores:
-        judge = load_encoder_folder(JUDGES / options.judge, "cpu") if options.judge else encoder
         captions = all_captions(drawings)
-        found = scores(draw_captions(generator, encoder, drawings, *captions), judge, drawings, *captions)
-        options.scores.write_text(json.dumps({"judge": options.judge or "embedded", **found}, indent=2) + "\n")
-        print(found)
+        drawn = draw_captions(generator, encoder, drawings, *captions)
+        judges = [load_encoder_folder(JUDGES / name, "cpu", name) for name in (*ON_THE_WAY, FINAL)]
+        found = {judge.name: scores(drawn, judge, drawings, *captions) for judge in judges}
+        options.scores.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        print(json.dumps(found))
 
 
 if __name__ == "__main__":

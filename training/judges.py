@@ -32,9 +32,10 @@ from training.pictures import SEEN_JITTER, Sample, compose
 from training.train import Recipe, Stage, train
 
 SHEETS = FOLDER.parent
-DURATION = "Takes about 30, 40 and 25 minutes for the three, on one CPU core; run it again to go on after a break."
+DURATION = "Takes half an hour to an hour for each, on one CPU core; run it again to go on after a break."
 TRUTH_SEED, DRAWS = 2718, 4
 STAGES = (Stage(1800, 2e-3, 1200, SEEN_JITTER, 0.2), Stage(400, 6e-4, 0, SEEN_JITTER, 0.5))
+LONGER = Stage(700, 1e-3, 0, SEEN_JITTER, 0.5)
 JUDGES = {
     "residual": Recipe(
         features=256,
@@ -44,20 +45,20 @@ JUDGES = {
         stages=STAGES,
         every_concept=True,
     ),
-    "transformer": Recipe(
+    "wide": Recipe(
         features=192,
-        vision={"layers": 4, "width": 144, "head_width": 48, "patch_size": 8, "patch_dropout": 0.5, "pool_type": "avg"},
-        text={"width": 56, "heads": 2, "layers": 4},
+        vision={"layers": [1, 1, 1, 1], "width": 20},
+        text={"width": 48, "heads": 2, "layers": 4},
         seed=5926,
-        stages=STAGES,
+        stages=(*STAGES, LONGER),
         every_concept=True,
     ),
     "final": Recipe(
         features=160,
-        vision={"layers": [1, 1, 2, 1], "width": 14},
-        text={"width": 72, "heads": 3, "layers": 2},
+        vision={"layers": [1, 1, 2, 1], "width": 18},
+        text={"width": 48, "heads": 3, "layers": 2},
         seed=5358,
-        stages=STAGES,
+        stages=(*STAGES, Stage(500, 8e-4, 0, SEEN_JITTER, 0.5), LONGER),
         every_concept=True,
     ),
 }

@@ -37,7 +37,7 @@ def compose(pixels: Tensor, sample: Sample, generator: torch.Generator, jitter: 
     unnamed backgrounds keep away from.
     """
     drawings = pixels[sample.concept, sample.style].float() / 255
-    backgrounds = named_backgrounds(sample.colour, generator, jitter)
+    backgrounds = _named_backgrounds(sample.colour, generator, jitter)
     if sample.unnamed is not None:
         backgrounds = torch.where(sample.unnamed[:, None], _any_backgrounds(len(drawings), generator), backgrounds)
     stencil = (sample.style == STYLE_NAMES.index("stencil")).view(-1, 1, 1, 1)
@@ -65,7 +65,7 @@ def _named_colours() -> Tensor:
     return torch.tensor([COLOURS[name] for name in COLOUR_NAMES], dtype=torch.float32)
 
 
-def named_backgrounds(colour: Tensor, generator: torch.Generator, jitter: tuple[float, float]) -> Tensor:
+def _named_backgrounds(colour: Tensor, generator: torch.Generator, jitter: tuple[float, float]) -> Tensor:
     named = _named_colours()[colour]
     direction = torch.rand(named.shape, generator=generator) * 2 - 1
     direction = direction / direction.abs().amax(1, keepdim=True)

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from ...pez_core import PezError
 from ...pez_core.encoders.embedded import FOLDER
 from ...pez_core.encoders.open_clip import FILES
-from ...pez_core.generator import FILE, SCALE, SIZE, TIME_SHIFT, Generator
+from ...pez_core.generator import FILE, SCALE, SIZE, Generator
 
 TEXT_TOWER = {
     "num_hidden_layers": 3,
@@ -69,7 +69,7 @@ class GeneratorConfig(comfy.supported_models_base.BASE):
 
     unet_config: ClassVar[dict[str, Any]] = {}
     unet_extra_config: ClassVar[dict[str, Any]] = {}
-    sampling_settings: ClassVar[dict[str, float]] = {"shift": TIME_SHIFT, "multiplier": 1.0}
+    sampling_settings: ClassVar[dict[str, float]] = {"shift": 1.0, "multiplier": 1.0}
     latent_format = PixelFormat
     memory_usage_factor = 0.05
     supported_inference_dtypes: ClassVar[list[torch.dtype]] = [torch.float32]

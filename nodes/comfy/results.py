@@ -31,6 +31,11 @@ def curve(found: HardPrompt) -> Any:
     return draw_curve(found.history, f"{found.similarity:.3f}  {found.text}")[None]
 
 
+def alternatives(found: HardPrompt) -> list[str]:
+    """The prompt, and what the other candidates found."""
+    return [found.text, *found.alternatives]
+
+
 def shown(found: HardPrompt, notes: tuple[str, ...] = ()) -> dict[str, Any]:
     """What the editor shows on the node; the notes also go to the log."""
     pieces = [(piece.text, piece.contribution) for piece in found.pieces]

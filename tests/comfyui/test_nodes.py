@@ -76,7 +76,9 @@ def test_every_node_has_tooltips_and_the_outputs_of_its_kind(server):
         assert ours[name]["output"][:3] == ["STRING", "CONDITIONING", "FLOAT"]
         assert ours[name]["output_name"][:3] == ["prompt", "conditioning", "similarity"]
     for name in ("PEZImageToHardPrompt", "PEZPromptDistill", "PEZStyleExtract", "PEZNegativePrompt"):
-        assert (ours[name]["output"][-1], ours[name]["output_name"][-1]) == ("IMAGE", "curve")
+        assert ours[name]["output"][-2:] == ["IMAGE", "STRING"]
+        assert ours[name]["output_name"][-2:] == ["curve", "alternatives"]
+        assert ours[name]["output_is_list"] == [False] * (len(ours[name]["output"]) - 1) + [True]
     assert ours["PEZImageToHardPrompt"]["input"]["required"]["seed"][1]["control_after_generate"]
 
 

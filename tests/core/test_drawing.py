@@ -5,7 +5,7 @@ import torch
 
 from pez_core.drawing import draw, draw_texts, load_generator, token_states
 from pez_core.encoders.embedded import FOLDER
-from pez_core.generator import FILE, SIZE, Generator, Patches
+from pez_core.generator import FILE, SCALE, SHIFT, SIZE, TINT, Generator, Patches, likeliest
 
 TEXTS = ["a flat drawing of strawberry on a blue background", "a glossy drawing of banana on a red background"]
 
@@ -87,11 +87,60 @@ def test_patches_give_back_what_their_components_span():
     assert torch.allclose(patches.pictures(patches.coefficients(pictures)), pictures, atol=1e-5)
 
 
-def test_what_is_noise_alone_has_no_mean_and_what_is_a_picture_alone_has_all_of_it():
-    patches = Patches(3, 192)
-    patches.basis.copy_(torch.eye(192))
-    patches.mean.fill_(0.25)
-    ones = torch.ones(3, 3, SIZE, SIZE)
-    shares = patches.coefficients(ones, torch.tensor([0.0, 0.5, 1.0]))
-    assert shares.amin((1, 2, 3)).tolist() == shares.amax((1, 2, 3)).tolist() == [1.0, 0.875, 0.75]
-    assert torch.equal(patches.coefficients(ones)[2:], shares[2:])
+def placement_found(generator, states, placement, time):
+    """What is found of a placement in the noisy picture of it."""
+    drawn, times = generator.drawn(states), torch.full((len(states), 1, 1, 1), time)
+    noise = torch.randn(len(states), 3, SIZE, SIZE, generator=torch.Generator().manual_seed(4))
+    return likeliest(drawn, (1 - time) * drawn.placed(placement) + time * noise, times)
+
+
+@torch.no_grad()
+def test_a_placement_is_found_in_a_noisy_picture_and_the_less_of_it_the_more_noise(generator, encoder):
+    states = token_states(encoder, [encoder.vocabulary.encode(text) for text in TEXTS])
+    placement = torch.tensor([[0.8, -0.6, 1.0, 0.5, -1.0, 0.3], [-1.0, 0.7, -0.5, 0.0, 1.0, -0.4]])
+    assert (placement_found(generator, states, placement, 0.01) - placement).abs().max() < 0.1
+    assert placement_found(generator, states, placement, 1.0).abs().max() == 0
+    lengths = [placement_found(generator, states, placement, time).norm() for time in (0.99, 0.95, 0.1)]
+    assert lengths == sorted(lengths)
+
+
+@torch.no_grad()
+def test_placement_moves_stretches_and_tints(generator, encoder):
+    drawn = generator.drawn(token_states(encoder, [encoder.vocabulary.encode(TEXTS[0])]))
+    assert drawn.ink.min() >= 0 and drawn.ink[:, 3].max() <= 1
+    still = drawn.placed(torch.zeros(1, 6))
+    right, down = torch.eye(6)[:2, None] / SHIFT
+    assert torch.allclose(drawn.placed(right)[..., 1:], still[..., :-1], atol=1e-4)
+    assert torch.allclose(drawn.placed(down)[..., 1:, :], still[..., :-1, :], atol=1e-4)
+    redder = drawn.placed(torch.eye(6)[3:4]) - still
+    assert redder[0, 0, 0, 0].item() == pytest.approx(TINT, rel=0.01) and redder[0, 1:].abs().max() == 0
+    assert (drawn.placed(torch.eye(6)[2:3]) - still).abs().max() > 0.01
+
+
+def test_pictures_of_a_text_differ_as_much_as_they_should(generator, encoder):
+    """The numbers of the placement that pictures end in have a deviation of about one."""
+    states = token_states(encoder, [encoder.vocabulary.encode(TEXTS[0])]).expand(48, -1, -1)
+    noise = torch.randn(48, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(5))
+    pictures = draw(generator, states, noise).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        found = likeliest(generator.drawn(states), (2 * pictures - 1) * SCALE, torch.full((48, 1, 1, 1), 0.01))
+    assert found.std(0).min() > 0.5 and found.std(0).max() < 1.5 and found.mean(0).abs().max() < 0.6
+
+
+@torch.no_grad()
+def test_of_another_picture_more_stays_the_less_noise_there_is_on_it(generator, encoder):
+    states = token_states(encoder, [encoder.vocabulary.encode(TEXTS[0])])
+    another = generator.drawn(token_states(encoder, [encoder.vocabulary.encode(TEXTS[1])])).placed(torch.zeros(1, 6))
+    noise = torch.randn(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(6))
+    errors = []
+    for time in (0.05, 0.3, 0.9):
+        noisy = (1 - time) * another + time * noise
+        clean = noisy - time * generator(noisy, torch.tensor([time]), states)
+        errors.append((clean - another).square().mean().item())
+    assert errors == sorted(errors) and errors[0] < 0.1 * errors[2]
+
+
+def test_noise_alone_is_never_taken_for_another_picture(generator):
+    noise = torch.randn(8, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(7))
+    kept = generator.colour_patches.outstanding(0.5 * noise, torch.full((8, 1, 1, 1), 0.5))
+    assert (kept == 0).float().mean() > 0.95
