@@ -45,7 +45,6 @@ OURS = {
     "ours": SearchSettings(),
     "ours, 1 candidate": SearchSettings(steps=UNLIMITED, candidates=1, refinement=0),
     "ours, refined longer": SearchSettings(steps=UNLIMITED, refinement=1),
-    "published, our engine": SearchSettings(steps=UNLIMITED, candidates=1, refinement=0, token_filter="all"),
 }
 
 
