@@ -1,9 +1,10 @@
 """The embedded generator: a small diffusion model that draws the miniature world from token states of its CLIP.
 
-Rectified flow (Liu et al. 2022) on pixels. A network recalls what a text calls for, as two layers: a drawing with its
-transparency, and a background. The pictures of a text are that drawing, a little shifted and stretched, on a background
-that is a little off: three numbers and a colour, of which a noisy picture tells more the less noisy it is. So the
-denoiser needs no network of its own: the likeliest placement, given the noisy picture, is found by Gauss and Newton.
+Rectified flow (Liu et al. 2022) on pixels. A network reads which drawings of its memory a text calls for, and on which
+background; what it recalls is their mean by those shares. The pictures of a text are that drawing, a little shifted and
+stretched, on a background that is a little off: three numbers and a colour, of which a noisy picture tells more the
+less noisy it is. So the denoiser needs no network of its own: the likeliest placement, given the noisy picture, is
+found by Gauss and Newton.
 """
 
 from __future__ import annotations
@@ -19,24 +20,27 @@ FILE = "generator.safetensors"
 SIZE, PATCH = 64, 8
 GRID = SIZE // PATCH
 SCALE = 0.4
-GROUPS = 8
+RECALLED = 16
 SHIFT, STRETCH, TINT = 1.0, 0.02, 0.04
 ROUNDS = 2
 NUDGE = 0.5
 WINDOW, CLEARLY = 9, 1.5
+WIDEST = 10
 
 
 @dataclass(frozen=True)
 class GeneratorShape:
-    """Widths of the network; `colours` and `shades` are how many components a patch has of colour and transparency."""
+    """Widths of the network, and the size of its memory: every concept is there in every style, `grounds` are the
+    backgrounds, and `colours` and `shades` are how many components a patch has of colour and transparency."""
 
     context: int = 192
-    colours: int = 48
-    shades: int = 16
-    queries: int = 6
-    hidden: int = 1216
-    code: int = 40
-    patch: int = 192
+    colours: int = 36
+    shades: int = 14
+    queries: int = 4
+    hidden: int = 448
+    concepts: int = 1291
+    styles: int = 4
+    grounds: int = 12
 
 
 class Patches(nn.Module):
@@ -67,17 +71,6 @@ class Patches(nn.Module):
         return share * F.pixel_shuffle(F.conv2d(found, self.basis[..., None, None]), PATCH)
 
 
-@dataclass(frozen=True)
-class Layers:
-    """What a text calls for: coefficients of the drawing's premultiplied colours (B, K, 8, 8) and of its transparency
-    (B, S, 8, 8), the background (B, 3) in −SCALE to SCALE, and how light (B, 1) a drawing in one colour is on it."""
-
-    colours: Tensor
-    shades: Tensor
-    background: Tensor
-    light: Tensor
-
-
 class Attention(nn.Module):
     """Queries (B, N, Q) over token states (B, L, C); masked tokens are not seen."""
 
@@ -97,42 +90,41 @@ class Attention(nn.Module):
         return out
 
 
-class Recall(nn.Module):
-    """The layers that a text calls for, at unit spread."""
+@dataclass(frozen=True)
+class Reading:
+    """What a text calls for: logits of the concepts (B, N), of the styles (B, M) and of the backgrounds (B, G)."""
+
+    concepts: Tensor
+    styles: Tensor
+    grounds: Tensor
+
+    def drawings(self) -> Tensor:
+        """The share (B, N · M) of every drawing of the memory, a concept's styles beside each other."""
+        concepts, styles = self.concepts.softmax(1), self.styles.softmax(1)
+        return (concepts[:, :, None] * styles[:, None]).flatten(1)
+
+
+class Reader(nn.Module):
+    """What token states (B, L, C) call for."""
 
     def __init__(self, shape: GeneratorShape) -> None:
         super().__init__()
-        self.shape = shape
         read = shape.queries * shape.context
         self.queries = nn.Parameter(torch.randn(1, shape.queries, shape.context))
         self.attention = Attention(shape.context, shape.context, 6)
         self.into = nn.Sequential(nn.LayerNorm(read), nn.Linear(read, shape.hidden), nn.GELU())
         self.blocks = nn.ModuleList([_block(shape.hidden, shape.hidden) for _ in range(2)])
         self.norm = nn.LayerNorm(shape.hidden)
-        self.codes = nn.Linear(shape.hidden, shape.code * GRID**2)
-        self.places = nn.Parameter(torch.zeros(1, GRID**2, shape.patch))
-        self.widen = nn.Linear(shape.code, shape.patch)
-        self.patches = nn.ModuleList([_block(shape.patch, shape.patch) for _ in range(2)])
-        self.neighbours = nn.Conv2d(shape.patch, shape.patch, 3, padding=1, groups=GROUPS)
-        self.patch_out = nn.Linear(shape.patch, shape.colours + shape.shades)
-        self.ground = nn.Linear(shape.hidden, 4)
+        self.concepts = nn.Linear(shape.hidden, shape.concepts)
+        self.styles = nn.Linear(shape.hidden, shape.styles)
+        self.grounds = nn.Linear(shape.hidden, shape.grounds)
 
-    def forward(self, context: Tensor, mask: Tensor) -> Layers:
-        count = len(context)
-        states = self.into(self.attention(self.queries.expand(count, -1, -1), context, mask).flatten(1))
+    def forward(self, context: Tensor, mask: Tensor) -> Reading:
+        states = self.into(self.attention(self.queries.expand(len(context), -1, -1), context, mask).flatten(1))
         for block in self.blocks:
             states = states + block(states)
         states = self.norm(states)
-        patches = self.widen(self.codes(states).view(count, GRID**2, self.shape.code)) + self.places
-        first, second = self.patches
-        patches = patches + first(patches)
-        beside = self.neighbours(patches.transpose(1, 2).reshape(count, -1, GRID, GRID))
-        patches = patches + beside.flatten(2).transpose(1, 2)
-        patches = patches + second(patches)
-        patches = self.patch_out(patches).transpose(1, 2).reshape(count, -1, GRID, GRID)
-        colours, shades = patches.split([self.shape.colours, self.shape.shades], 1)
-        ground = self.ground(states)
-        return Layers(colours, shades, ground[:, :3], ground[:, 3:])
+        return Reading(self.concepts(states), self.styles(states), self.grounds(states))
 
 
 def _block(width: int, out: int) -> nn.Sequential:
@@ -178,31 +170,58 @@ class Drawn:
 class Generator(nn.Module):
     """Pictures (B, 3, 64, 64), in −SCALE to SCALE, from noise and token states (B, L, C) whose padding is zero."""
 
-    spread: Tensor
+    memory: Tensor
+    step: Tensor
+    palette: Tensor
+    light: Tensor
 
     def __init__(self, shape: GeneratorShape = GeneratorShape()) -> None:
         super().__init__()
         self.shape = shape
+        components = shape.colours + shape.shades
         self.colour_patches, self.shade_patches = Patches(3, shape.colours), Patches(1, shape.shades)
-        self.register_buffer("spread", torch.ones(shape.colours + shape.shades))
+        drawings = torch.zeros(shape.concepts * shape.styles, components, GRID, GRID, dtype=torch.int8)
+        self.register_buffer("memory", drawings)
+        self.register_buffer("step", torch.ones(components))
+        self.register_buffer("palette", torch.zeros(shape.grounds, 3))
+        self.register_buffer("light", torch.zeros(shape.styles, shape.grounds))
         self.context_norm = nn.LayerNorm(shape.context)
-        self.recall = Recall(shape)
+        self.reader = Reader(shape)
 
-    def layers(self, context: Tensor) -> Layers:
-        """What the text calls for, in the units of the patches. Of token states that are all zeros the first counts."""
+    def memorise(self, colours: Tensor, opacity: Tensor) -> None:
+        """Keep drawings, a concept's styles beside each other: premultiplied colours (N · M, 3, 64, 64) in −SCALE to
+        SCALE, and opacity (N · M, 1, 64, 64).
+
+        The rest of what is known is `palette` (G, 3), the backgrounds above black, and `light` (M, G), how light a
+        drawing in one colour is on each of them.
+        """
+        coefficients = torch.cat(
+            [self.colour_patches.coefficients(colours), self.shade_patches.coefficients(opacity)], 1
+        )
+        flat = coefficients.transpose(0, 1).flatten(1)
+        self.step.copy_(torch.minimum(flat.abs().amax(1), WIDEST * flat.std(1)).clamp(min=1e-6) / 127)
+        self.memory.copy_((coefficients / self.step.view(1, -1, 1, 1)).round().clamp(-127, 127))
+
+    def read(self, context: Tensor) -> Reading:
+        """What the text calls for. Of token states that are all zeros the first counts."""
         text = context.abs().amax(-1) > 0
         text[:, 0] = True
-        found = self.recall(self.context_norm(context), text[:, None, None, :])
-        colours, shades = torch.split(self.spread.view(1, -1, 1, 1), [self.shape.colours, self.shape.shades], 1)
-        return Layers(found.colours * colours, found.shades * shades, found.background, found.light)
+        reading: Reading = self.reader(self.context_norm(context), text[:, None, None, :])
+        return reading
 
     def drawn(self, context: Tensor) -> Drawn:
         """The drawing that the text calls for, and its background."""
-        layers = self.layers(context)
-        opaque = self.shade_patches.pictures(layers.shades)
-        colours = self.colour_patches.pictures(layers.colours) + SCALE
-        colours = colours + 2 * SCALE * opaque * layers.light[..., None, None]
-        return Drawn(torch.cat([colours.clamp(0, 2 * SCALE), opaque.clamp(0, 1)], 1), layers.background + SCALE)
+        reading = self.read(context)
+        shares, places = reading.drawings().topk(RECALLED)
+        shares = shares / shares.sum(1, keepdim=True)
+        recalled = torch.einsum("bn,bnkhw->bkhw", shares, self.memory[places].to(shares.dtype))
+        recalled = recalled * self.step.view(1, -1, 1, 1)
+        colours, shades = recalled[:, : self.shape.colours], recalled[:, self.shape.colours :]
+        opaque = self.shade_patches.pictures(shades).clamp(0, 1)
+        grounds = reading.grounds.softmax(1)
+        light = (reading.styles.softmax(1) @ self.light * grounds).sum(1)
+        ink = self.colour_patches.pictures(colours) + SCALE + 2 * SCALE * opaque * light[:, None, None, None]
+        return Drawn(torch.cat([ink.clamp(0, 2 * SCALE), opaque], 1), grounds @ self.palette)
 
     def forward(self, x: Tensor, timesteps: Tensor, context: Tensor, **_: Any) -> Tensor:
         """The flow, noise less picture, of noisy pictures `x` at times (B,), from 1 for noise alone to 0.

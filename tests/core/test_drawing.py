@@ -1,5 +1,7 @@
 """Pictures from texts, by the embedded generator."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -74,9 +76,47 @@ def test_token_states_are_zero_after_the_end_and_alike_for_a_text_in_any_company
 def test_the_file_is_small_and_fits_the_network():
     path = FOLDER / FILE
     assert path.stat().st_size <= 20e6
-    assert sum(value.numel() for value in Generator().state_dict().values()) * 2 == pytest.approx(
-        path.stat().st_size, rel=0.01
-    )
+    sizes = [value.numel() * (2 if value.is_floating_point() else 1) for value in Generator().state_dict().values()]
+    assert sum(sizes) == pytest.approx(path.stat().st_size, rel=0.01)
+
+
+def readings(generator, encoder, *texts):
+    with torch.no_grad():
+        return generator.read(token_states(encoder, [encoder.vocabulary.encode(text) for text in texts]))
+
+
+def test_shares_are_of_all_drawings_and_a_plain_caption_calls_for_one(generator, encoder):
+    shares = readings(generator, encoder, *TEXTS).drawings()
+    assert shares.shape == (2, len(generator.memory))
+    assert torch.allclose(shares.sum(1), torch.ones(2))
+    assert shares.amax(1).min() > 0.9 and shares.argmax(1).unique().numel() == 2
+
+
+def test_of_two_captions_in_a_row_it_calls_for_one_at_least(generator, encoder):
+    alone = readings(generator, encoder, *TEXTS).concepts.argmax(1)
+    for pair in (TEXTS, TEXTS[::-1]):
+        both = readings(generator, encoder, " ".join(pair)).concepts.softmax(1)[0]
+        assert both.argmax() in alone
+
+
+def test_stray_words_do_not_take_the_concept_away(generator, encoder):
+    texts = "a flat drawing of strawberry", "a flat harbor drawing of strawberry quickly"
+    plain, strewn = readings(generator, encoder, *texts).concepts
+    assert strewn.argmax() == plain.argmax()
+
+
+def test_what_is_memorised_comes_back(generator):
+    small = Generator(replace(generator.shape, concepts=2, styles=1))
+    for patches, known in (
+        (small.colour_patches, generator.colour_patches), (small.shade_patches, generator.shade_patches)
+    ):  # fmt: skip
+        patches.load_state_dict(known.state_dict())
+    coefficients = generator.memory[:2].float() * generator.step.view(1, -1, 1, 1)
+    colours, opacity = coefficients[:, : small.shape.colours], coefficients[:, small.shape.colours :]
+    small.memorise(small.colour_patches.pictures(colours), small.shade_patches.pictures(opacity))
+    kept = small.memory.float() * small.step.view(1, -1, 1, 1)
+    assert (kept - coefficients).abs().max() <= 0.6 * small.step.max()
+    assert small.memory.abs().amax((0, 2, 3)).min() == 127
 
 
 def test_patches_give_back_what_their_components_span():
