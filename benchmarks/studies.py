@@ -226,7 +226,7 @@ def plot(found: list[Point], folder: Path) -> None:
         for name, values in lines.items():
             axes.errorbar(settings, *zip(*values), marker="o", capsize=3, label=name)
         axes.set(xlabel=study, ylabel="similarity")
-        axes.legend()
+        figure.legend(loc="outside upper center", ncols=len(lines))
         axes.tick_params(axis="x", rotation=20 if study == "readability" else 0)
         figure.savefig(folder / f"{study}.png", dpi=110)
         pyplot.close(figure)

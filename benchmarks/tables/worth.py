@@ -142,8 +142,8 @@ def _standard_error(values: list[float]) -> float:
 
 
 def _spread(values: list[float]) -> str:
-    lowest = f"{min(values):.3f}".replace("-", "−")
-    return f"{statistics.mean(values):.3f} ± {_standard_error(values):.3f}, {statistics.median(values):.3f}, {lowest}"
+    mean, median, lowest = statistics.mean(values), statistics.median(values), min(values)
+    return f"{mean:.3f} ± {_standard_error(values):.3f}, {median:.3f}, {lowest:.3f}".replace("-", "−")
 
 
 def _interval(values: list[float]) -> str:
