@@ -44,6 +44,13 @@ def test_the_background_has_the_colour_that_was_named(drawn):
     assert corners.argmax(1).tolist() == [2, 0]
 
 
+def test_a_stencil_is_white_on_black_and_black_on_yellow(generator, encoder):
+    texts = [f"a stencil drawing of strawberry on a {colour} background" for colour in ("black", "yellow")]
+    on_black, on_yellow = draw_texts(generator, encoder, texts, seed=1).flatten(1, 2)
+    assert on_black.mean(1).median() < 0.2 and (on_black.amin(1) > 0.7).float().mean() > 0.1
+    assert on_yellow.mean(1).median() > 0.5 and (on_yellow.amax(1) < 0.3).float().mean() > 0.1
+
+
 def test_the_seed_alone_decides_and_another_draws_another_picture(generator, encoder, drawn):
     assert torch.equal(draw_texts(generator, encoder, TEXTS, seed=1), drawn)
     assert not torch.allclose(draw_texts(generator, encoder, TEXTS, seed=2), drawn, atol=0.02)
@@ -105,18 +112,44 @@ def test_stray_words_do_not_take_the_concept_away(generator, encoder):
     assert strewn.argmax() == plain.argmax()
 
 
-def test_what_is_memorised_comes_back(generator):
+@pytest.fixture
+def small(generator):
+    """A generator that has room for two drawings."""
     small = Generator(replace(generator.shape, concepts=2, styles=1))
-    for patches, known in (
-        (small.colour_patches, generator.colour_patches), (small.shade_patches, generator.shade_patches)
-    ):  # fmt: skip
-        patches.load_state_dict(known.state_dict())
-    coefficients = generator.memory[:2].float() * generator.step.view(1, -1, 1, 1)
+    small.colour_patches.load_state_dict(generator.colour_patches.state_dict())
+    small.shade_patches.load_state_dict(generator.shade_patches.state_dict())
+    return small
+
+
+def memorise(small, coefficients):
+    """Have it memorise drawings of these coefficients (2, K, 8, 8); how it keeps them."""
     colours, opacity = coefficients[:, : small.shape.colours], coefficients[:, small.shape.colours :]
     small.memorise(small.colour_patches.pictures(colours), small.shade_patches.pictures(opacity))
-    kept = small.memory.float() * small.step.view(1, -1, 1, 1)
-    assert (kept - coefficients).abs().max() <= 0.6 * small.step.max()
+    return small.memory.float() * small.step.view(1, -1, 1, 1)
+
+
+def test_what_is_memorised_comes_back(generator, small):
+    coefficients = generator.memory[:2].float() * generator.step.view(1, -1, 1, 1)
+    assert (memorise(small, coefficients) - coefficients).abs().max() <= 0.6 * small.step.max()
     assert small.memory.abs().amax((0, 2, 3)).min() == 127
+
+
+def test_what_is_far_out_is_cut_off(small):
+    coefficients = torch.zeros(2, 50, 8, 8)
+    coefficients[0, 0, 0, 0] = 5.0
+    kept = memorise(small, coefficients)
+    assert small.memory[0, 0, 0, 0] == 127 and 4 < kept[0, 0, 0, 0] < 4.9
+
+
+@torch.no_grad()
+def test_a_plain_caption_draws_its_drawing_from_the_memory(generator, encoder):
+    states = token_states(encoder, [encoder.vocabulary.encode(TEXTS[1])])
+    place = generator.read(states).drawings().argmax()
+    shades = generator.memory[place, generator.shape.colours :].float() * generator.step[
+        generator.shape.colours :
+    ].view(-1, 1, 1)
+    opacity = generator.shade_patches.pictures(shades[None]).clamp(0, 1)
+    assert (generator.drawn(states).ink[:, 3:] - opacity).abs().mean() < 0.01
 
 
 def test_patches_give_back_what_their_components_span():
