@@ -168,7 +168,11 @@ class Drawn:
 
 
 class Generator(nn.Module):
-    """Pictures (B, 3, 64, 64), in −SCALE to SCALE, from noise and token states (B, L, C) whose padding is zero."""
+    """Pictures (B, 3, 64, 64), in −SCALE to SCALE, from noise and token states (B, L, C) whose padding is zero.
+
+    It knows the drawings of `memory` (N · M, K, 8, 8), in units of `step` (K,); the backgrounds of `palette` (G, 3),
+    above black; and by `light` (M, G) how light a drawing in one colour is on each of them, for every style.
+    """
 
     memory: Tensor
     step: Tensor
@@ -190,11 +194,7 @@ class Generator(nn.Module):
 
     def memorise(self, colours: Tensor, opacity: Tensor) -> None:
         """Keep drawings, a concept's styles beside each other: premultiplied colours (N · M, 3, 64, 64) in −SCALE to
-        SCALE, and opacity (N · M, 1, 64, 64).
-
-        The rest of what is known is `palette` (G, 3), the backgrounds above black, and `light` (M, G), how light a
-        drawing in one colour is on each of them.
-        """
+        SCALE, and opacity (N · M, 1, 64, 64)."""
         coefficients = torch.cat(
             [self.colour_patches.coefficients(colours), self.shade_patches.coefficients(opacity)], 1
         )

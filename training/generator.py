@@ -30,7 +30,7 @@ from training.captions import COLOUR_NAMES, COLOURS, STYLE_NAMES, sample_caption
 from training.drawings import Concept, load_drawings
 
 SEED = 4
-DURATION = "Takes about 15 minutes on two CPU cores; run it again to go on after a break."
+DURATION = "Takes about 20 minutes on two CPU cores; run it again to go on after a break."
 
 STRAY_WORDS = (0, 0, 0, 0, 1, 2, 3, 4)
 LONGEST = 20

@@ -117,6 +117,7 @@ def test_the_worst_method_leads_the_differences_and_the_best_the_similarities():
 
 def test_mean_error_median_and_worst_are_told():
     assert tables._spread([0.1, 0.2, 0.6]) == f"0.300 ± {math.sqrt(0.07 / 3):.3f}, 0.200, 0.100"
+    assert tables._spread([-0.1, -0.1]) == "−0.100 ± 0.000, −0.100, −0.100"
 
 
 def test_the_headline_begins_with_what_is_generated():
