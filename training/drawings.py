@@ -48,7 +48,7 @@ class Drawings:
 
 def load_drawings(packages: Path, cache: Path) -> Drawings:
     """Read `@iconify-json/*` and `emojibase-data` below `packages`, render the drawings, and keep them in `cache`."""
-    icon_sets = {style: _read_json(packages / "@iconify-json" / name / "icons.json") for style, name in STYLES.items()}
+    icon_sets = _icon_sets(packages)
     concepts = _concepts(packages, icon_sets)
     if cache.exists():
         return Drawings(concepts, torch.from_numpy(np.load(cache)))
@@ -58,6 +58,15 @@ def load_drawings(packages: Path, cache: Path) -> Drawings:
     pixels = np.stack(rendered).reshape(len(concepts), len(STYLES), 4, RENDER_SIZE, RENDER_SIZE)
     np.save(cache, pixels)
     return Drawings(concepts, torch.from_numpy(pixels))
+
+
+def concepts_of(packages: Path) -> list[Concept]:
+    """The concepts alone, without their drawings."""
+    return _concepts(packages, _icon_sets(packages))
+
+
+def _icon_sets(packages: Path) -> dict[str, dict]:
+    return {style: _read_json(packages / "@iconify-json" / name / "icons.json") for style, name in STYLES.items()}
 
 
 def _concepts(packages: Path, icon_sets: dict[str, dict]) -> list[Concept]:

@@ -1,0 +1,7 @@
+"""Priors: how likely a text is, and which texts are likely."""
+
+from .embedded import embedded_prior
+from .ngrams import NGrams
+from .prior import Prior
+
+__all__ = ["NGrams", "Prior", "embedded_prior"]
