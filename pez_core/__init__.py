@@ -16,12 +16,14 @@ from .feature_judge import FeatureJudge
 from .hard_prompt import HardPrompt, TokenContribution
 from .objectives import Match, Objective, WeightedSum
 from .optimiser.run import OnStep, Progress
+from .priors import Prior, embedded_prior
 from .search import SearchResult, search
 from .settings import SearchSettings
-from .tasks import concat, distill, invert, negative, score, style
+from .tasks import concat, distill, invert, negative, refine, score, style
 
 __all__ = [
-    "Encoder", "FeatureJudge", "HardPrompt", "Match", "Objective", "OnStep", "PezError", "Progress",
+    "Encoder", "FeatureJudge", "HardPrompt", "Match", "Objective", "OnStep", "PezError", "Prior", "Progress",
     "SearchResult", "SearchSettings", "TokenContribution", "WeightedSum", "concat", "conditioning_encoder",
-    "distill", "invert", "load_encoder", "negative", "open_pictures", "score", "search", "style",
+    "distill", "embedded_prior", "invert", "load_encoder", "negative", "open_pictures", "refine", "score", "search",
+    "style",
 ]  # fmt: skip

@@ -9,22 +9,41 @@ from .settings import SearchSettings
 from .vocabulary import Vocabulary, blocked_phrases, spells_syntax
 
 
-class Best:
-    """Keeps the highest-scoring text. Ids that the round trip changes are judged again as they come back.
+class ReadBack:
+    """What learned ids become as text, with prefix and suffix around them, tokenised again.
 
-    The whole text counts, prefix and suffix included: one that holds a blocked phrase is rejected, however many of its
-    parts it takes to spell the phrase, and so is one whose learned part spells prompt syntax.
+    The whole text counts: one that holds a blocked phrase may not be said, however many of its parts it takes to spell
+    the phrase, nor may one whose learned part spells prompt syntax, or one that is longer than asked for.
 
     Raises PezError when prefix or suffix alone hold a blocked phrase.
     """
 
     def __init__(self, judge: FeatureJudge, vocabulary: Vocabulary, settings: SearchSettings) -> None:
-        self._judge, self._vocabulary, self._settings = judge, vocabulary, settings
+        self._vocabulary, self._settings = vocabulary, settings
         self._blocked = blocked_phrases(settings.blocklist)
         for name, text in (("prefix", settings.prefix), ("suffix", settings.suffix)):
             if phrase := self._blocked.search(text):
                 raise PezError(f"{name} holds {phrase[0]!r}, which the blocklist forbids; take it out of one of them.")
         self._longest = len(judge.before) + settings.tokens + len(judge.after)
+
+    def __call__(self, learned: tuple[int, ...]) -> tuple[str, tuple[int, ...]] | None:
+        """The text and its ids, or None where it may not be said."""
+        spelled = self._vocabulary.decode(learned)
+        parts = (self._settings.prefix, spelled, self._settings.suffix)
+        text = " ".join(part.strip() for part in parts if part.strip())
+        tokens = tuple(self._vocabulary.encode(text))
+        may_be_said = not self._blocked.search(text) and not spells_syntax(spelled)
+        return (text, tokens) if may_be_said and 0 < len(tokens) <= self._longest else None
+
+
+class Best:
+    """Keeps the highest-scoring text. Ids that the round trip changes are judged again as they come back.
+
+    Raises PezError when prefix or suffix alone hold a blocked phrase.
+    """
+
+    def __init__(self, judge: FeatureJudge, vocabulary: Vocabulary, settings: SearchSettings) -> None:
+        self._judge, self._read_back = judge, ReadBack(judge, vocabulary, settings)
         self._rejected: set[tuple[int, ...]] = set()
         self.score = float("-inf")
         self.similarity = -1.0
@@ -48,12 +67,9 @@ class Best:
                 self._reread(tuple(ids), score, similarity)
 
     def _reread(self, learned: tuple[int, ...], score: float, similarity: float) -> None:
-        spelled = self._vocabulary.decode(learned)
-        parts = (self._settings.prefix, spelled, self._settings.suffix)
-        text = " ".join(part.strip() for part in parts if part.strip())
-        tokens = tuple(self._vocabulary.encode(text))
-        may_be_said = not self._blocked.search(text) and not spells_syntax(spelled)
-        if may_be_said and 0 < len(tokens) <= self._longest:
+        read = self._read_back(learned)
+        if read is not None:
+            text, tokens = read
             if tokens != self._judge.before + learned + self._judge.after:
                 score, similarity = (judged.item() for judged in self._judge.prompt(tokens))
             if score > self.score:

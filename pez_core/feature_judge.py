@@ -53,6 +53,11 @@ class FeatureJudge:
         ids = torch.cat([tokens[:, None], after.expand(len(tokens), -1)], 1)
         return self._verdict(self.features(self.tower.embed(ids), past))
 
+    @torch.no_grad()
+    def prompts(self, learned: Sequence[Sequence[int]]) -> Verdict:
+        """Learned ids of any lengths, which stand between the same prefix and suffix."""
+        return self._verdict(self.tower.encode_ids([[*self.before, *ids, *self.after] for ids in learned]))
+
     def prompt(self, tokens: Sequence[int]) -> Verdict:
         """A whole prompt by its ids, of any length."""
         return self._verdict(self.tower.encode_ids([tokens]))

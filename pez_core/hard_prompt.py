@@ -22,10 +22,10 @@ class HardPrompt:
 
     `text` is the whole prompt to paste, `tokens` its ids as the tokenizer reads that text, without start and end.
     `similarity` is the cosine similarity of those ids to the target; `history` the best similarity after each step,
-    from the first that had a text. `settings` is None for results that took no search. `pieces` are the tokens with
-    their contributions, and `notes` say what people should know: that memory ran short, or that the text takes several
-    windows. `alternatives` are other texts that the search found, the best first, which share at most half of their
-    tokens with a better one.
+    from the first that had a text; where language counts, that of the text as it grew. `settings` is None for results
+    that took no search. `pieces` are the tokens with their contributions, and `notes` say what people should know: that
+    memory ran short, or that the text takes several windows. `alternatives` are other texts that the search found, the
+    best first, which share at most half of their tokens with a better one.
     """
 
     task: str

@@ -7,6 +7,7 @@ from typing import Any
 from .errors import PezError
 
 MOST_ROUNDS_PER_STEP = 1000
+BEFORE_WORDS = 2
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,10 @@ class SearchSettings(Settings):
     `tokens` do not count `prefix` and `suffix`, which stand around them unchanged. Where the token filter admits more
     than words, a fragment must be nearer than a word by `word_preference`, a cosine. After the descent `refinement`
     rounds for each step swap tokens of the best prompt. `batch` targets are drawn per step (None: all).
+
+    `language` is how much language counts. At 0 the search is PEZ's descent and refinement; above, the text is decoded
+    (`guided/`), and steps, candidates, refinement and batch do not matter. 1 is what is measured best, and more gives
+    likelier words.
     """
 
     tokens: int = 8
@@ -74,6 +79,7 @@ class SearchSettings(Settings):
     suffix: str = ""
     batch: int | None = None
     time_budget: float | None = None
+    language: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -82,6 +88,7 @@ class SearchSettings(Settings):
         most = MOST_ROUNDS_PER_STEP
         self._require(0 <= self.refinement <= most, "refinement", f"0 to {most} rounds per step")
         self._require(0 <= self.word_preference < math.inf, "word_preference", "0 or more, such as 0.1")
+        self._require(0 <= self.language < math.inf, "language", "0 for PEZ alone, or more, such as 1")
 
     @property
     def rounds(self) -> int:
@@ -90,5 +97,7 @@ class SearchSettings(Settings):
 
     @property
     def total_steps(self) -> int:
-        """Steps and rounds together: what progress counts to."""
+        """What progress counts to: steps and rounds together, or the words of a decoded text and what precedes them."""
+        if self.language:
+            return self.tokens + BEFORE_WORDS
         return self.steps + self.rounds

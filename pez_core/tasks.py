@@ -12,6 +12,7 @@ from .errors import PezError
 from .hard_prompt import HardPrompt
 from .objectives import Match, Objective, WeightedSum
 from .optimiser.run import OnStep
+from .priors import Prior
 from .search import search
 from .settings import SearchSettings
 
@@ -26,9 +27,34 @@ def invert(
     settings: SearchSettings = SearchSettings(),
     avoid: Tensor | None = None,
     on_step: OnStep | None = None,
+    prior: Prior | None = None,
 ) -> HardPrompt:
     """Words for what pictures show (Wen et al. 2023, section 4). `targets` and `avoid` are unit features (T, F)."""
-    return _searched("invert", encoder, _attract(targets, avoid, settings.batch), settings, on_step)
+    return _searched("invert", encoder, _attract(targets, avoid, settings.batch), settings, on_step, prior)
+
+
+def refine(
+    encoder: Encoder,
+    text: str,
+    targets: Tensor,
+    settings: SearchSettings = SearchSettings(language=1.0),
+    avoid: Tensor | None = None,
+    on_step: OnStep | None = None,
+    prior: Prior | None = None,
+) -> HardPrompt:
+    """A text, such as a caption, edited to fit pictures: what they confirm stays, and the rest is left out or replaced.
+
+    It may become as long as `settings.tokens`, or as it is. `targets` and `avoid` are unit features (T, F).
+
+    Raises PezError for an empty text, and where language does not count.
+    """
+    tokens = encoder.vocabulary.encode(text)
+    if not tokens:
+        raise PezError("text to refine is empty; write a prompt.")
+    if not settings.language:
+        raise PezError("language is 0, which edits no text; choose more, such as 1.")
+    settings = replace(settings, tokens=max(settings.tokens, len(tokens)))
+    return _searched("refine", encoder, _attract(targets, avoid, settings.batch), settings, on_step, prior, text)
 
 
 def style(
@@ -37,10 +63,11 @@ def style(
     settings: SearchSettings = SearchSettings(),
     avoid: Tensor | None = None,
     on_step: OnStep | None = None,
+    prior: Prior | None = None,
 ) -> HardPrompt:
     """Words for what pictures share (section 4, Style Transfer): each step sees `settings.batch` of them, or 4."""
     batch = settings.batch or STYLE_BATCH
-    return _searched("style", encoder, _attract(targets, avoid, batch), settings, on_step)
+    return _searched("style", encoder, _attract(targets, avoid, batch), settings, on_step, prior)
 
 
 def distill(
@@ -49,6 +76,7 @@ def distill(
     settings: SearchSettings = SearchSettings(),
     ratio: float | None = None,
     on_step: OnStep | None = None,
+    prior: Prior | None = None,
 ) -> HardPrompt:
     """A shorter prompt with a long one's features: L = 1 − Sim(f(P_target), f(P)) (section 4, Prompt Distillation).
 
@@ -66,7 +94,7 @@ def distill(
         settings = replace(settings, tokens=max(1, round(ratio * len(tokens))))
     encoder.bring()
     target = encoder.tower.encode_ids(windows(encoder, tokens))
-    return _searched("distill", encoder, Match(target), settings, on_step)
+    return _searched("distill", encoder, Match(target), settings, on_step, prior)
 
 
 def negative(
@@ -75,12 +103,13 @@ def negative(
     settings: SearchSettings = SearchSettings(),
     keep: Tensor | None = None,
     on_step: OnStep | None = None,
+    prior: Prior | None = None,
 ) -> HardPrompt:
     """Words for a negative prompt: near to pictures to avoid, and far from those to keep.
 
     `avoid` and `keep` are unit features (T, F). The similarity is that to the pictures to avoid.
     """
-    return _searched("negative", encoder, _attract(avoid, keep, settings.batch), settings, on_step)
+    return _searched("negative", encoder, _attract(avoid, keep, settings.batch), settings, on_step, prior)
 
 
 def concat(encoder: Encoder, prompts: Sequence[str], separator: str = SEPARATOR) -> HardPrompt:
@@ -114,11 +143,17 @@ def _attract(targets: Tensor, avoid: Tensor | None, batch: int | None) -> Object
 
 
 def _searched(
-    task: str, encoder: Encoder, objective: Objective, settings: SearchSettings, on_step: OnStep | None
+    task: str,
+    encoder: Encoder,
+    objective: Objective,
+    settings: SearchSettings,
+    on_step: OnStep | None,
+    prior: Prior | None,
+    given: str = "",
 ) -> HardPrompt:
     encoder.bring()
     with encoder.held():
-        found = search(encoder, objective, settings, on_step)
+        found = search(encoder, objective, settings, on_step, prior, given)
         pieces = contributions(encoder, found.tokens, objective)
     return HardPrompt(
         task, found.text, found.tokens, found.similarity, encoder.name, settings, found.history, pieces, found.notes,

@@ -38,6 +38,11 @@ def add(commands: Any) -> None:
     command.add_argument("--ratio", type=float, default=tasks.RATIO, help=share)
     command.add_argument("--mode", choices=MODES, default=POOLED, help=same)
 
+    command = add_command(commands, "refine", "a text edited to fit pictures", _run, *search, *model)
+    command.set_defaults(language=1.0, others=None)
+    command.add_argument("text")
+    command.add_argument("pictures", **PICTURES)
+
     command = add_command(commands, "concat", "put prompts together", _run, *model)
     command.add_argument("prompts", nargs="+", metavar="PROMPT")
     command.add_argument("--separator", default=tasks.SEPARATOR, help="what stands between two prompts")
@@ -55,11 +60,15 @@ def _model_options(options: argparse.ArgumentParser) -> None:
 def _search_options(options: argparse.ArgumentParser) -> None:
     batch = f"pictures drawn per step (default all, style {tasks.STYLE_BATCH})"
     rounds = f"rounds of token swaps afterwards, per step (default {SearchSettings().refinement})"
+    language = (
+        "how much language counts: 0 for PEZ alone, 1 for words that other models understand (default %(default)s)"
+    )
     preference = "how much nearer than a word a fragment must be"
     options.add_argument("--batch", type=int, metavar="PICTURES", help=batch)
     options.add_argument("--refinement", type=float, metavar="ROUNDS", help=rounds)
     options.add_argument("--weight-decay", type=float)
     options.add_argument("--word-preference", type=float, metavar="COSINE", help=preference)
+    options.add_argument("--language", type=float, metavar="WEIGHT", help=language)
     options.add_argument("--prefix", help="fixed text before the learned words")
     options.add_argument("--suffix", help="fixed text after the learned words")
 
@@ -85,6 +94,8 @@ def _result(options: argparse.Namespace) -> HardPrompt:
             ratio = None if options.tokens else options.ratio
             encoder = conditioning_encoder(encoder) if options.mode == CONDITIONING else encoder
             return tasks.distill(encoder, options.prompt, settings, ratio, on_step=on_step)
+        if options.command == "refine":
+            return tasks.refine(encoder, options.text, encoder.encode_images(pictures), settings, on_step=on_step)
         task = {"invert": tasks.invert, "style": tasks.style, "negative": tasks.negative}[options.command]
         others = encoder.encode_images(open_pictures(options.others)) if options.others else None
         return task(encoder, encoder.encode_images(pictures), settings, others, on_step=on_step)

@@ -1,0 +1,44 @@
+"""A given text, edited where the target confirms it: words left out, put in, replaced, and exchanged."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from torch import Tensor
+
+from .texts import Ids
+
+Worth = Callable[[Sequence[Ids]], Tensor]
+
+
+def refined(
+    given: Ids, words: Sequence[int], worth: Worth, may_say: Callable[[Ids], bool], least: float, longest: int
+) -> Iterator[Ids]:
+    """The text after each edit, the best one first, as long as one raises its worth by more than `least`.
+
+    Only `words` are put in. The first text is the one that was given.
+    """
+    text = given
+    yield text
+    while offers := [each for each in edits(text, words) if 0 < len(each) <= longest]:
+        gained = worth([text, *offers])
+        order = gained[1:].argsort(descending=True, stable=True).tolist()
+        place = next((each for each in order if may_say(offers[each])), None)
+        if place is None or gained[place + 1] <= gained[0] + least:
+            return
+        text = offers[place]
+        yield text
+
+
+def edits(text: Ids, words: Sequence[int]) -> list[Ids]:
+    """All texts that are one edit away, without repetitions."""
+    new = [word for word in words if word not in text]
+    places = range(len(text))
+    return list(
+        dict.fromkeys(
+            [
+                *((*text[:place], *text[place + 1 :]) for place in places),
+                *((*text[:place], word, *text[place:]) for word in new for place in range(len(text) + 1)),
+                *((*text[:place], word, *text[place + 1 :]) for word in new for place in places),
+                *((*text[:place], text[place + 1], text[place], *text[place + 2 :]) for place in places[:-1]),
+            ]
+        )
+    )

@@ -1,0 +1,177 @@
+"""Search guided by language: what it says of pictures, what it keeps of a given text, and what it obeys."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from pez_core import Match, PezError, SearchSettings, distill, invert, refine, search
+from pez_core.feature_judge import FeatureJudge
+from pez_core.guided.evidence import _gains, evidence, proposals
+from pez_core.guided.refine import edits, refined
+from pez_core.guided.texts import Texts
+from pez_core.optimiser.projection import Projection
+from pez_core.priors import embedded_prior
+
+GUIDED = SearchSettings(language=1.0, seed=3)
+FEW = 6
+
+
+@pytest.fixture(scope="module")
+def found(encoder, contents):
+    return [invert(encoder, contents.features[place : place + 1], GUIDED) for place in range(FEW)]
+
+
+@pytest.fixture(scope="module")
+def cherries(encoder):
+    return encoder.encode_text("a cartoon drawing of cherries on a red background")
+
+
+def parts(encoder, target):
+    judge = FeatureJudge(encoder, Match(target), GUIDED)
+    projection = Projection(encoder.tower.tables, encoder.vocabulary.allowed_ids())
+    return judge, projection, Texts(judge, embedded_prior()), torch.Generator().manual_seed(0)
+
+
+def test_it_reads_back_within_the_length_and_scores_what_it_returns(encoder, contents, found):
+    for place, each in enumerate(found):
+        assert encoder.vocabulary.encode(each.text) == list(each.tokens)
+        assert len(each.tokens) <= GUIDED.tokens
+        again = encoder.encode_text(each.text)[0] @ contents.features[place]
+        assert each.similarity == pytest.approx(again.item(), abs=1e-5)
+
+
+def test_the_same_seed_finds_the_same(encoder, contents, found):
+    assert invert(encoder, contents.features[:1], GUIDED) == found[0]
+
+
+def test_alternatives_share_at_most_half_of_their_words_with_a_better_text(encoder, found):
+    assert any(each.alternatives for each in found)
+    for each in found:
+        words = [set(encoder.vocabulary.encode(text)) for text in (each.text, *each.alternatives)]
+        for place, mine in enumerate(words):
+            assert all(len(mine & better) <= len(mine) / 2 for better in words[:place])
+
+
+def test_more_language_gives_likelier_texts(encoder, contents, found):
+    prior = embedded_prior()
+    little = [
+        invert(encoder, contents.features[place : place + 1], replace(GUIDED, language=0.1)) for place in range(FEW)
+    ]
+    much = prior.surprise([each.tokens for each in found])
+    assert much.mean() < prior.surprise([each.tokens for each in little]).mean()
+
+
+def test_without_language_nothing_of_the_prior_is_asked(encoder, contents):
+    settings = SearchSettings(steps=5, candidates=2)
+    assert invert(encoder, contents.features[:1], settings, prior=object()) == invert(
+        encoder, contents.features[:1], settings
+    )
+
+
+def test_progress_tells_the_text_as_it_grows_and_stops_when_told(encoder, contents):
+    seen = []
+    whole = search(encoder, Match(contents.features[:1]), GUIDED, lambda progress: bool(seen.append(progress)))
+    assert seen[-1].text == whole.text
+    assert len(seen) >= 3
+    assert whole.history == tuple(each.reported for each in seen)
+    assert all(each.step <= each.steps == GUIDED.total_steps for each in seen)
+    stopped = search(encoder, Match(contents.features[:1]), GUIDED, lambda progress: True)
+    assert stopped.text == seen[0].text
+
+
+def test_a_time_that_is_over_leaves_the_first_text(encoder, contents):
+    hurried = search(encoder, Match(contents.features[:1]), replace(GUIDED, time_budget=1e-6))
+    assert len(hurried.history) == 1
+    assert hurried.text
+
+
+def test_blocked_words_are_not_said(encoder, contents, found):
+    word = found[0].text.split()[0]
+    other = invert(encoder, contents.features[:1], replace(GUIDED, blocklist=(found[0].text, word)))
+    assert word not in other.text.split()
+    assert all(word not in text.split() for text in other.alternatives)
+
+
+def test_prefix_and_suffix_stand_around_the_text(encoder, contents):
+    text = invert(encoder, contents.features[:1], replace(GUIDED, prefix="a photo of", suffix="at night")).text
+    assert text.startswith("a photo of ")
+    assert text.endswith(" at night")
+    assert len(text.split()) > 5
+
+
+def test_a_prompt_is_distilled_to_what_it_names(encoder):
+    short = distill(encoder, "a cartoon drawing of cherries on a red background, sticker, comic", GUIDED, ratio=0.4)
+    assert "cherries" in short.text.split()
+    assert short.similarity > 0.8
+
+
+def test_evidence_ranks_what_holds_in_every_text_over_what_fits_one(encoder, cherries):
+    judge, projection, texts, draws = parts(encoder, cherries)
+    encode = encoder.vocabulary.encode
+    contexts = [tuple(encode(text)) for text in ("cherries", "berries", "strawberry", "red apple", "tomato", "grapes")]
+    words, gains = evidence(judge, projection, texts, contexts, draws)
+    assert {"cartoon", "sticker", "comic"} & set(encoder.vocabulary.decode(words[:8]).split())
+    assert (gains[:-1] >= gains[1:]).all()
+    again = torch.nanquantile(_gains(texts, words[:5], contexts), 0.25, dim=1)
+    assert torch.allclose(gains[:5], again)
+
+
+def test_gains_are_the_mean_of_both_sides_and_of_texts_without_the_word(encoder, cherries):
+    _, _, texts, _ = parts(encoder, cherries)
+    (cartoon,), context = encoder.vocabulary.encode("cartoon"), tuple(encoder.vocabulary.encode("cherries"))
+    gains = _gains(texts, [cartoon], [context, (cartoon, *context)])
+    before, after, alone = texts.scores([(cartoon, *context), (*context, cartoon), context]).tolist()
+    assert gains[0, 0].item() == pytest.approx((before + after) / 2 - alone, abs=1e-6)
+    assert gains[0, 1].isnan()
+
+
+def test_the_gradient_asks_for_what_the_target_is_called(encoder, cherries):
+    judge, projection, _, draws = parts(encoder, cherries)
+    asked = proposals(judge, projection, [()], 64, 100, draws)
+    assert set(encoder.vocabulary.encode("cherries")) & set(asked)
+    assert len(asked) == 100
+
+
+def test_a_caption_of_another_style_is_repaired(encoder, cherries):
+    given = "a stencil drawing of cherries"
+    better = refine(encoder, given, cherries)
+    assert better.task == "refine"
+    assert "cherries" in better.text.split()
+    assert "stencil" not in better.text.split()
+    assert better.similarity > (encoder.encode_text(given)[0] @ cherries[0]).item()
+
+
+def test_a_text_that_fits_stays_as_it_is():
+    kept = list(refined((1, 2), [3], lambda texts: torch.zeros(len(texts)), lambda text: True, 0.0, 8))
+    assert kept == [(1, 2)]
+
+
+def test_edits_are_all_texts_one_edit_away():
+    assert set(edits((1, 2), [3])) == {(1,), (2,), (3, 1, 2), (1, 3, 2), (1, 2, 3), (3, 2), (1, 3), (2, 1)}
+
+
+def test_refining_takes_the_best_edit_that_may_be_said():
+    worth = lambda texts: torch.tensor([float(sum(text)) for text in texts])  # noqa: E731
+    assert list(refined((1,), [2, 3], worth, lambda text: 3 not in text, 0.0, 2)) == [(1,), (2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "message"),
+    [("", GUIDED, "text to refine is empty"), ("cat", SearchSettings(), "language is 0")],
+)
+def test_what_cannot_be_refined_is_said(encoder, cherries, text, settings, message):
+    with pytest.raises(PezError, match=message):
+        refine(encoder, text, cherries, settings)
+
+
+def test_a_weight_below_zero_is_refused():
+    with pytest.raises(PezError, match="language is -1"):
+        SearchSettings(language=-1)
+
+
+def test_a_tower_that_gives_nan_is_said(encoder, cherries, monkeypatch):
+    read = type(encoder.tower).read
+    monkeypatch.setattr(type(encoder.tower), "read", lambda self, pooled: read(self, pooled) * torch.nan)
+    with pytest.raises(PezError, match="gives NaN"):
+        search(encoder, Match(cherries), GUIDED)
