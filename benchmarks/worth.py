@@ -32,7 +32,7 @@ from benchmarks.miniature import DATA, Miniature, load_miniature, share
 from benchmarks.reader import Fluency, Meaning
 from benchmarks.reference import reference_pez
 from benchmarks.tables.worth import summary
-from pez_core import Match, SearchSettings, invert
+from pez_core import Match, SearchSettings, invert, refine
 from pez_core.best import Best
 from pez_core.feature_judge import FeatureJudge
 from pez_core.optimiser.judge import Offer, Verdict
@@ -45,7 +45,9 @@ OURS = {
     "ours": SearchSettings(),
     "ours, 1 candidate": SearchSettings(steps=UNLIMITED, candidates=1, refinement=0),
     "ours, refined longer": SearchSettings(steps=UNLIMITED, refinement=1),
+    "decoded": SearchSettings(language=1),
 }
+WITH_LANGUAGE = SearchSettings(language=1)
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,12 @@ def ours(settings: SearchSettings, here: World, picture: int) -> str:
     return invert(here.encoder, target, replace(settings, seed=picture, time_budget=SECONDS)).text
 
 
+def refined(method: Callable[[World, int], str], here: World, picture: int) -> str:
+    """What becomes of another method's prompt when it is refined."""
+    settings = replace(WITH_LANGUAGE, seed=picture, time_budget=SECONDS)
+    return refine(here.encoder, method(here, picture), here.features[picture : picture + 1], settings).text
+
+
 METHODS: dict[str, Callable[[World, int], str]] = {
     "captions": caption,
     "captions of another picture": other_caption,
@@ -148,6 +156,7 @@ METHODS: dict[str, Callable[[World, int], str]] = {
     "interrogator, as short": partial(interrogated, TOKENS),
     "random": random_words,
     **{name: partial(ours, settings) for name, settings in OURS.items()},
+    "refined from a caption of another picture": partial(refined, other_caption),
 }
 
 
@@ -210,7 +219,7 @@ def run(options: argparse.Namespace) -> dict:
             result["rows"] += [asdict(row) for row in job.result()]
             resume.save(options.json, result)
             for row in job.result():
-                print(f"{row.picture} {row.method:28} {row.inner:6.3f} {row.generated:6.3f} {row.prompt}", flush=True)
+                print(f"{row.picture} {row.method:42} {row.inner:6.3f} {row.generated:6.3f} {row.prompt}", flush=True)
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import statistics
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ Row = dict[str, Any]
 Rows = list[Row]
 Result = dict[str, Any]
 CAPTIONS = "captions"
+SHOWN, SHOWN_SEED = 10, 0
 DEVIATIONS = 1.96  # that hold 95 % of a normal distribution
 SIDES = {False: "training concepts", True: "held-out concepts"}
 
@@ -75,6 +77,17 @@ def differences(result: Result) -> str:
             cells = [_interval(gains(rows, method, CAPTIONS, of)) for of in YARDSTICKS.values()]
             lines.append([side, method, *cells])
     return table(["pictures", "method, less captions", *YARDSTICKS], lines)
+
+
+def side_by_side(result: Result) -> str:
+    """The prompts of every method for pictures that are drawn by lot."""
+    pictures = sorted({row["picture"] for row in result["rows"]})
+    drawn = random.Random(SHOWN_SEED).sample(pictures, min(SHOWN, len(pictures)))
+    lines = []
+    for picture in drawn:
+        prompts = {row["method"]: row["prompt"] for row in result["rows"] if row["picture"] == picture}
+        lines += [[picture, method, prompts[method]] for method in sorted(prompts)]
+    return table(["picture", "method", "prompt"], lines)
 
 
 def headline(result: Result) -> str:
@@ -156,4 +169,5 @@ PARTS: dict[str, Callable[[Result], str]] = {
     "differences": differences,
     "similarities": similarities,
     "meanings": meanings,
+    "side by side": side_by_side,
 }
