@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pez_core import Match, PezError, SearchSettings, distill, invert, refine, search
+from pez_core.best import ReadBack
 from pez_core.feature_judge import FeatureJudge
 from pez_core.guided.evidence import _gains, evidence, proposals
 from pez_core.guided.refine import edits, refined
@@ -91,6 +92,12 @@ def test_blocked_words_are_not_said(encoder, contents, found):
     other = invert(encoder, contents.features[:1], replace(GUIDED, blocklist=(found[0].text, word)))
     assert word not in other.text.split()
     assert all(word not in text.split() for text in other.alternatives)
+
+
+def test_where_nothing_may_be_said_the_remedy_is_told(encoder, cherries, monkeypatch):
+    monkeypatch.setattr(ReadBack, "__call__", lambda self, learned: None)
+    with pytest.raises(PezError, match="choose ascii words"):
+        search(encoder, Match(cherries), GUIDED)
 
 
 def test_prefix_and_suffix_stand_around_the_text(encoder, contents):
