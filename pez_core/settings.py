@@ -61,7 +61,7 @@ class SearchSettings(Settings):
     rounds for each step swap tokens of the best prompt. `batch` targets are drawn per step (None: all).
 
     `language` is how much language counts. At 0 the search is PEZ's descent and refinement; above, the text is decoded
-    (`guided/`), and steps, candidates, refinement and batch do not matter. 1 is what is measured best, and more gives
+    (`guided/`), and steps, candidates, refinement and batch do not matter. Benchmarks measure 1; more gives
     likelier words.
     """
 
