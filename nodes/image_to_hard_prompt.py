@@ -26,6 +26,7 @@ class ImageToHardPrompt(io.ComfyNode):
                 *sockets.search_inputs(),
                 *sockets.model_inputs(),
                 sockets.avoid_input(),
+                sockets.language_input(),
             ],
             outputs=[*sockets.prompt_outputs(), sockets.curve_output(), sockets.alternatives_output()],
         )

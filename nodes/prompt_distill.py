@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..pez_core import tasks
+from ..pez_core import SearchSettings, tasks
 from ..pez_core.encoders.conditioning import MODES, POOLED
 from .comfy import results, sockets
 from .comfy.encoders import text_encoder
@@ -41,6 +41,7 @@ class PromptDistill(io.ComfyNode):
                 sockets.clip_input(),
                 sockets.encoder_input(),
                 sockets.settings_input(),
+                sockets.language_input(),
             ],
             outputs=[
                 *sockets.prompt_outputs(),
@@ -52,9 +53,12 @@ class PromptDistill(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, text, ratio, target_length, steps, seed, candidates, mode=POOLED, clip=None, encoder=None, settings=None
-    ) -> io.NodeOutput:
-        search = sockets.merged(settings, target_length or 1, steps, seed, candidates)
+        cls, text, ratio, target_length, steps, seed, candidates, mode=POOLED, clip=None, encoder=None, settings=None,
+        language=SearchSettings.language,
+    ) -> io.NodeOutput:  # fmt: skip
+        search = sockets.merged(
+            settings, tokens=target_length or 1, steps=steps, seed=seed, candidates=candidates, language=language
+        )
         with differentiable():
             model = text_encoder(clip, encoder, cls.hidden, mode)
             share = None if target_length else ratio

@@ -13,17 +13,19 @@ from .encoders.encoder import Encoder
 from .encoders.pictures import open_pictures
 from .errors import PezError
 from .feature_judge import FeatureJudge
+from .guided_search import GuidedSearch
 from .hard_prompt import HardPrompt, TokenContribution
 from .objectives import Match, Objective, WeightedSum
 from .optimiser.run import OnStep, Progress
 from .priors import Prior, embedded_prior
-from .search import SearchResult, search
+from .search import search
+from .search_result import SearchResult
 from .settings import SearchSettings
 from .tasks import concat, distill, invert, negative, refine, score, style
 
 __all__ = [
-    "Encoder", "FeatureJudge", "HardPrompt", "Match", "Objective", "OnStep", "PezError", "Prior", "Progress",
-    "SearchResult", "SearchSettings", "TokenContribution", "WeightedSum", "concat", "conditioning_encoder",
-    "distill", "embedded_prior", "invert", "load_encoder", "negative", "open_pictures", "refine", "score", "search",
-    "style",
+    "Encoder", "FeatureJudge", "GuidedSearch", "HardPrompt", "Match", "Objective", "OnStep", "PezError", "Prior",
+    "Progress", "SearchResult", "SearchSettings", "TokenContribution", "WeightedSum", "concat",
+    "conditioning_encoder", "distill", "embedded_prior", "invert", "load_encoder", "negative", "open_pictures",
+    "refine", "score", "search", "style",
 ]  # fmt: skip

@@ -77,3 +77,13 @@ class Best:
                 self.tokens, self.learned = tokens, learned
                 return
         self._rejected.add(learned)
+
+
+def nothing_found(settings: SearchSettings) -> str:
+    """What to say and advise where no text may be returned."""
+    if settings.blocklist:
+        return "blocklist rejected every prompt that was found; take words out of it or raise the steps."
+    return (
+        f"token filter {settings.token_filter!r} gave no text that reads back within the prompt length; "
+        "choose ascii words, or raise the steps."
+    )

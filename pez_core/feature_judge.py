@@ -29,7 +29,7 @@ class FeatureJudge:
                 f"prefix, prompt length and suffix take {length} tokens together; "
                 f"shorten them to {tower.window} or fewer."
             )
-        self.tower, self._objective = tower, objective
+        self.tower, self.objective = tower, objective
         self.before, self.after = tuple(before), tuple(after)
         self._past = tower.remember([tower.start_id, *before])
         self._end = tower.embed(torch.tensor([*after, tower.end_id], device=tower.device))
@@ -41,7 +41,7 @@ class FeatureJudge:
         """
         embedded = self.tower.embed(ids).requires_grad_(True)
         features = self.features(embedded)
-        loss = 1 - self._objective.score(features, generator)
+        loss = 1 - self.objective.score(features, generator)
         (gradient,) = torch.autograd.grad(loss.sum(), embedded)
         return self._verdict(features.detach()), gradient
 
@@ -54,9 +54,9 @@ class FeatureJudge:
         return self._verdict(self.features(self.tower.embed(ids), past))
 
     @torch.no_grad()
-    def prompts(self, learned: Sequence[Sequence[int]]) -> Verdict:
-        """Learned ids of any lengths, which stand between the same prefix and suffix."""
-        return self._verdict(self.tower.encode_ids([[*self.before, *ids, *self.after] for ids in learned]))
+    def read(self, learned: Sequence[Sequence[int]]) -> Tensor:
+        """Unit features (N, F) of learned ids of any lengths, which stand between the same prefix and suffix."""
+        return self.tower.encode_ids([[*self.before, *ids, *self.after] for ids in learned])
 
     def prompt(self, tokens: Sequence[int]) -> Verdict:
         """A whole prompt by its ids, of any length."""
@@ -70,4 +70,4 @@ class FeatureJudge:
         return self.tower.encode(embedded, ends, past or self._past)
 
     def _verdict(self, features: Tensor) -> Verdict:
-        return Verdict(self._objective.score(features), self._objective.similarity(features))
+        return Verdict(self.objective.score(features), self.objective.similarity(features))

@@ -9,11 +9,13 @@ from .contributions import contributions
 from .encoders.encoder import Encoder
 from .encoders.windows import window_note, windows
 from .errors import PezError
+from .guided_search import GuidedSearch
 from .hard_prompt import HardPrompt
 from .objectives import Match, Objective, WeightedSum
 from .optimiser.run import OnStep
 from .priors import Prior
 from .search import search
+from .search_result import SearchResult
 from .settings import SearchSettings
 
 STYLE_BATCH = 4
@@ -54,7 +56,11 @@ def refine(
     if not settings.language:
         raise PezError("language is 0, which edits no text; choose more, such as 1.")
     settings = replace(settings, tokens=max(settings.tokens, len(tokens)))
-    return _searched("refine", encoder, _attract(targets, avoid, settings.batch), settings, on_step, prior, text)
+    objective = _attract(targets, avoid, settings.batch)
+    encoder.bring()
+    with encoder.held():
+        found = GuidedSearch(encoder, objective, settings, on_step, prior).edited(text)
+        return _result("refine", encoder, objective, settings, found)
 
 
 def style(
@@ -65,9 +71,19 @@ def style(
     on_step: OnStep | None = None,
     prior: Prior | None = None,
 ) -> HardPrompt:
-    """Words for what pictures share (section 4, Style Transfer): each step sees `settings.batch` of them, or 4."""
-    batch = settings.batch or STYLE_BATCH
-    return _searched("style", encoder, _attract(targets, avoid, batch), settings, on_step, prior)
+    """Words for what pictures share (section 4, Style Transfer), such as their style.
+
+    `targets` and `avoid` are unit features (T, F). Each step sees `settings.batch` of the targets, or 4. Where language
+    counts, words are sought that hold beside what each picture is called (`guided/shared.py`).
+    """
+    objective = _attract(targets, avoid, settings.batch or STYLE_BATCH)
+    if not settings.language:
+        return _searched("style", encoder, objective, settings, on_step, prior)
+    each = [_attract(target[None], avoid, None) for target in targets]
+    encoder.bring()
+    with encoder.held():
+        found = GuidedSearch(encoder, objective, settings, on_step, prior).shared(each)
+        return _result("style", encoder, objective, settings, found)
 
 
 def distill(
@@ -149,12 +165,16 @@ def _searched(
     settings: SearchSettings,
     on_step: OnStep | None,
     prior: Prior | None,
-    given: str = "",
 ) -> HardPrompt:
     encoder.bring()
     with encoder.held():
-        found = search(encoder, objective, settings, on_step, prior, given)
-        pieces = contributions(encoder, found.tokens, objective)
+        return _result(task, encoder, objective, settings, search(encoder, objective, settings, on_step, prior))
+
+
+def _result(
+    task: str, encoder: Encoder, objective: Objective, settings: SearchSettings, found: SearchResult
+) -> HardPrompt:
+    pieces = contributions(encoder, found.tokens, objective)
     return HardPrompt(
         task, found.text, found.tokens, found.similarity, encoder.name, settings, found.history, pieces, found.notes,
         found.alternatives,

@@ -25,6 +25,7 @@ def search_pictures(
     steps: int,
     seed: int,
     candidates: int,
+    language: float = SearchSettings.language,
     clip_vision: Any = None,
     clip_vision_2: Any = None,
     encoder: Encoder | None = None,
@@ -35,7 +36,9 @@ def search_pictures(
 
     The keywords are named as the inputs that `sockets` gives these nodes.
     """
-    search = sockets.merged(settings, prompt_length, steps, seed, candidates)
+    search = sockets.merged(
+        settings, tokens=prompt_length, steps=steps, seed=seed, candidates=candidates, language=language
+    )
     with differentiable():
         model = picture_encoder(clip, (clip_vision, clip_vision_2), encoder, projection_file, hidden)
         repelling = None if others is None else model.encode_images(list(others))

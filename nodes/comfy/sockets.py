@@ -60,15 +60,23 @@ def search_inputs() -> list[io.Input]:
     ]  # fmt: skip
 
 
-def merged(settings: SearchSettings | None, tokens: int, steps: int, seed: int, candidates: int) -> SearchSettings:
+def merged(settings: SearchSettings | None, **own: Any) -> SearchSettings:
     """The node's own inputs over the connected PEZ_SETTINGS."""
-    return replace(settings or SearchSettings(), tokens=tokens, steps=steps, seed=seed, candidates=candidates)
+    return replace(settings or SearchSettings(), **own)
 
 
 def candidates_input(default: int, optional: bool = False) -> io.Int.Input:
     return io.Int.Input(
         "candidates", default=default, optional=optional, min=1, max=64,
         tooltip="Searches that run side by side; the best one wins. More take more memory.",
+    )  # fmt: skip
+
+
+def language_input() -> io.Float.Input:
+    return io.Float.Input(
+        "language", default=SearchSettings.language, optional=True, min=0.0, max=10.0, step=0.1, round=0.01,
+        tooltip="How much language counts. At 1 the words are ones that people read and other models understand; at 0 "
+        "they are whatever this CLIP likes best, and only then do steps and candidates matter.",
     )  # fmt: skip
 
 
@@ -191,5 +199,5 @@ def curve_output() -> io.Output:
 def alternatives_output() -> io.Output:
     return io.String.Output(
         "alternatives", display_name="alternatives", is_output_list=True,
-        tooltip="A list: the prompt, then what the other candidates found, as far as it differs.",
+        tooltip="A list: the prompt, then the next best ones, as far as they differ.",
     )  # fmt: skip

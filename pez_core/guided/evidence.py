@@ -11,13 +11,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..feature_judge import FeatureJudge
-from ..optimiser.projection import Projection
+from .guide import Guide
 from .texts import Ids, Texts
 
 FILLERS = 4
 PROPOSALS, FIRST_TEXTS, KEPT = 500, 6, 64
 QUANTILE = 0.25
+
+
+class Context(NamedTuple):
+    """A plausible text, and what it is plausible for."""
+
+    texts: Texts
+    ids: Ids
 
 
 class Evidence(NamedTuple):
@@ -30,55 +36,49 @@ class Evidence(NamedTuple):
         return self.words[: int((self.gains > least).sum())]
 
 
-def evidence(
-    judge: FeatureJudge, projection: Projection, texts: Texts, contexts: Sequence[Ids], generator: torch.Generator
-) -> Evidence:
-    """The words that the target confirms in `contexts`: those that the gradient asks for, tried before and after."""
-    words = proposals(judge, projection, contexts, FILLERS, PROPOSALS, generator)
+def evidence(guide: Guide, contexts: Sequence[Context]) -> Evidence:
+    """The words that are confirmed in `contexts`: those that the gradient asks for, tried before and after."""
+    words = proposals(guide, contexts, FILLERS, PROPOSALS)
     for tried in (contexts[:FIRST_TEXTS], contexts):
-        found = torch.nanquantile(_gains(texts, words, tried), QUANTILE, dim=1).nan_to_num(nan=-1.0)
+        found = torch.nanquantile(_gains(words, tried), QUANTILE, dim=1).nan_to_num(nan=-1.0)
         order = found.argsort(descending=True, stable=True)[:KEPT].tolist()
         words, gains = [words[place] for place in order], found[order]
     return Evidence(tuple(words), gains)
 
 
-def proposals(
-    judge: FeatureJudge,
-    projection: Projection,
-    contexts: Sequence[Ids],
-    fillers: int,
-    count: int,
-    generator: torch.Generator,
-) -> list[int]:
+def proposals(guide: Guide, contexts: Sequence[Context], fillers: int, count: int) -> list[int]:
     """The tokens that would raise the score most beside `contexts`, by the gradient at random words in their place."""
-    gradient = _expected_gradient(judge, projection, contexts, fillers, generator)
-    products = projection.products(gradient[None])[0]
-    return projection.preferred[products.topk(min(count, len(products))).indices].tolist()
+    gradient = _expected_gradient(guide, contexts, fillers)
+    products = guide.projection.products(gradient[None])[0]
+    return guide.projection.preferred[products.topk(min(count, len(products))).indices].tolist()
 
 
-def _expected_gradient(
-    judge: FeatureJudge, projection: Projection, contexts: Sequence[Ids], fillers: int, generator: torch.Generator
-) -> Tensor:
+def _expected_gradient(guide: Guide, contexts: Sequence[Context], fillers: int) -> Tensor:
     """The sum (D,) of the negative loss gradients at random words before and after each context."""
-    rows: dict[int, list[tuple[Ids, int]]] = defaultdict(list)
-    for context in contexts:
-        drawn = projection.preferred[torch.randint(len(projection.preferred), (fillers,), generator=generator)]
+    rows: dict[tuple[Texts, int], list[tuple[Ids, int]]] = defaultdict(list)
+    words = guide.projection.preferred
+    for texts, ids in contexts:
+        drawn = words[torch.randint(len(words), (fillers,), generator=guide.generator)]
         for word in drawn.tolist():
-            rows[len(context)].append(((word, *context), 0))
-            if context:
-                rows[len(context)].append(((*context, word), len(context)))
+            rows[texts, len(ids)].append(((word, *ids), 0))
+            if ids:
+                rows[texts, len(ids)].append(((*ids, word), len(ids)))
     total = torch.zeros(())
-    for some in rows.values():
-        _, gradient = judge.with_gradient(torch.tensor([ids for ids, _ in some], device=judge.tower.device))
+    for (texts, _), some in rows.items():
+        together = torch.tensor([ids for ids, _ in some], device=texts.judge.tower.device)
+        _, gradient = texts.judge.with_gradient(together)
         places = torch.tensor([place for _, place in some])
         total = total.to(gradient) - gradient[torch.arange(len(some)), places].sum(0)
     return total
 
 
-def _gains(texts: Texts, words: Sequence[int], contexts: Sequence[Ids]) -> Tensor:
+def _gains(words: Sequence[int], contexts: Sequence[Context]) -> Tensor:
     """The gain (W, C) of each word in each context, mean of before and after it; NaN where it is there already."""
-    pairs = [(word, context) for word in words for context in contexts]
-    sides = [[(word, *context) for word, context in pairs], [(*context, word) for word, context in pairs]]
-    after = torch.stack([texts.scores(side) for side in sides]).mean(0).view(len(words), len(contexts))
-    there = torch.tensor([[word in context for context in contexts] for word in words])
-    return (after - texts.scores(contexts)).masked_fill(there, torch.nan)
+    return torch.stack([_gains_beside(words, texts, ids) for texts, ids in contexts], 1)
+
+
+def _gains_beside(words: Sequence[int], texts: Texts, context: Ids) -> Tensor:
+    sides = [*((word, *context) for word in words), *((*context, word) for word in words)]
+    after = texts.scores(sides).view(2, -1).mean(0)
+    there = torch.tensor([word in context for word in words])
+    return (after - texts.scores([context])).masked_fill(there, torch.nan)

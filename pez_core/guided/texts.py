@@ -1,13 +1,12 @@
 """Scores of texts of any length, each read once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from ..device.out_of_memory import in_parts
 from ..feature_judge import FeatureJudge
-from ..priors.prior import Prior
 
 Ids = tuple[int, ...]
 
@@ -15,24 +14,24 @@ TOGETHER = 512
 
 
 class Texts:
-    """What learned ids score under the objective, and what a prior thinks of them."""
+    """What learned ids score under an objective.
 
-    def __init__(self, judge: FeatureJudge, prior: Prior) -> None:
-        self._judge, self._prior = judge, prior
-        self._scores: dict[Ids, float] = {}
+    `read` has the features (F,) of texts; objectives may share it. `pause` is called after every `TOGETHER` texts.
+    """
+
+    def __init__(self, judge: FeatureJudge, read: dict[Ids, Tensor], pause: Callable[[], None]) -> None:
+        self.judge = judge
+        self._read, self._pause = read, pause
 
     def scores(self, prompts: Sequence[Ids]) -> Tensor:
         """Scores (N,) by the objective alone, higher is better; NaN counts as the lowest."""
-        new = sorted({prompt for prompt in prompts if prompt not in self._scores}, key=lambda each: (len(each), each))
+        new = sorted({prompt for prompt in prompts if prompt not in self._read}, key=lambda each: (len(each), each))
         if new:
-            read = torch.cat(in_parts(lambda some: self._judge.prompts(some).score, new, TOGETHER))
-            self._scores.update(zip(new, read.nan_to_num(nan=-torch.inf).tolist()))
-        return torch.tensor([self._scores[prompt] for prompt in prompts])
+            self._read.update(zip(new, torch.cat(in_parts(self._features, new, TOGETHER))))
+        features = torch.stack([self._read[prompt] for prompt in prompts])
+        return self.judge.objective.score(features).cpu().nan_to_num(nan=-torch.inf)
 
-    def mean_surprise(self, prompts: Sequence[Ids]) -> Tensor:
-        """The prior's mean surprise (N,) at a token or the end, in nats."""
-        return self._prior.surprise(prompts)
-
-    def surprise(self, prompts: Sequence[Ids]) -> Tensor:
-        """The prior's surprise (N,) at whole texts with their ends, in nats."""
-        return self._prior.surprise(prompts) * torch.tensor([len(prompt) + 1.0 for prompt in prompts])
+    def _features(self, prompts: Sequence[Ids]) -> Tensor:
+        features = self.judge.read(prompts)
+        self._pause()
+        return features

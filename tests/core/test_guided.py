@@ -8,7 +8,8 @@ import torch
 from pez_core import Match, PezError, SearchSettings, distill, invert, refine, search
 from pez_core.best import ReadBack
 from pez_core.feature_judge import FeatureJudge
-from pez_core.guided.evidence import _gains, evidence, proposals
+from pez_core.guided.evidence import Context, _gains, evidence, proposals
+from pez_core.guided.guide import Guide
 from pez_core.guided.refine import edits, refined
 from pez_core.guided.texts import Texts
 from pez_core.optimiser.projection import Projection
@@ -29,9 +30,9 @@ def cherries(encoder):
 
 
 def parts(encoder, target):
-    judge = FeatureJudge(encoder, Match(target), GUIDED)
     projection = Projection(encoder.tower.tables, encoder.vocabulary.allowed_ids())
-    return judge, projection, Texts(judge, embedded_prior()), torch.Generator().manual_seed(0)
+    guide = Guide(projection, embedded_prior(), 1.0, 8, lambda ids: True, torch.Generator().manual_seed(0))
+    return Texts(FeatureJudge(encoder, Match(target), GUIDED), {}, lambda: None), guide
 
 
 def test_it_reads_back_within_the_length_and_scores_what_it_returns(encoder, contents, found):
@@ -75,7 +76,8 @@ def test_progress_tells_the_text_as_it_grows_and_stops_when_told(encoder, conten
     whole = search(encoder, Match(contents.features[:1]), GUIDED, lambda progress: bool(seen.append(progress)))
     assert seen[-1].text == whole.text
     assert len(seen) >= 3
-    assert whole.history == tuple(each.reported for each in seen)
+    told = dict.fromkeys((each.text, each.reported) for each in seen if each.text)
+    assert whole.history == tuple(reported for _, reported in told)
     assert all(each.step <= each.steps == GUIDED.total_steps for each in seen)
     stopped = search(encoder, Match(contents.features[:1]), GUIDED, lambda progress: True)
     assert stopped.text == seen[0].text
@@ -114,28 +116,31 @@ def test_a_prompt_is_distilled_to_what_it_names(encoder):
 
 
 def test_evidence_ranks_what_holds_in_every_text_over_what_fits_one(encoder, cherries):
-    judge, projection, texts, draws = parts(encoder, cherries)
+    texts, guide = parts(encoder, cherries)
     encode = encoder.vocabulary.encode
-    contexts = [tuple(encode(text)) for text in ("cherries", "berries", "strawberry", "red apple", "tomato", "grapes")]
-    words, gains = evidence(judge, projection, texts, contexts, draws)
+    contexts = [
+        Context(texts, tuple(encode(text)))
+        for text in ("cherries", "berries", "strawberry", "red apple", "tomato", "grapes")
+    ]
+    words, gains = evidence(guide, contexts)
     assert {"cartoon", "sticker", "comic"} & set(encoder.vocabulary.decode(words[:8]).split())
     assert (gains[:-1] >= gains[1:]).all()
-    again = torch.nanquantile(_gains(texts, words[:5], contexts), 0.25, dim=1)
+    again = torch.nanquantile(_gains(words[:5], contexts), 0.25, dim=1)
     assert torch.allclose(gains[:5], again)
 
 
 def test_gains_are_the_mean_of_both_sides_and_of_texts_without_the_word(encoder, cherries):
-    _, _, texts, _ = parts(encoder, cherries)
+    texts, _ = parts(encoder, cherries)
     (cartoon,), context = encoder.vocabulary.encode("cartoon"), tuple(encoder.vocabulary.encode("cherries"))
-    gains = _gains(texts, [cartoon], [context, (cartoon, *context)])
+    gains = _gains([cartoon], [Context(texts, context), Context(texts, (cartoon, *context))])
     before, after, alone = texts.scores([(cartoon, *context), (*context, cartoon), context]).tolist()
     assert gains[0, 0].item() == pytest.approx((before + after) / 2 - alone, abs=1e-6)
     assert gains[0, 1].isnan()
 
 
 def test_the_gradient_asks_for_what_the_target_is_called(encoder, cherries):
-    judge, projection, _, draws = parts(encoder, cherries)
-    asked = proposals(judge, projection, [()], 64, 100, draws)
+    texts, guide = parts(encoder, cherries)
+    asked = proposals(guide, [Context(texts, ())], 64, 100)
     assert set(encoder.vocabulary.encode("cherries")) & set(asked)
     assert len(asked) == 100
 

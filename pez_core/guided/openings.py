@@ -1,0 +1,35 @@
+"""Plausible texts to begin with: phrases that the prior knows, and single words that the gradient asks for."""
+
+import torch
+
+from ..errors import PezError
+from .evidence import Context, proposals
+from .guide import Guide
+from .texts import Texts
+
+FILLERS, WORDS = 64, 256
+PHRASES = 4096
+SURPRISE = 0.025
+
+
+def openings(texts: Texts, guide: Guide, count: int) -> list[Context]:
+    """The `count` best texts by score, less `SURPRISE` for each nat, the best first.
+
+    With 1 / SURPRISE near to the temperature of the encoder, that ranks them by their posterior probability.
+
+    Raises PezError when the tower gives NaN.
+    """
+    words = proposals(guide, [Context(texts, ())], FILLERS, WORDS)
+    known = [phrase for phrase in guide.prior.phrases(PHRASES) if len(phrase) <= guide.longest]
+    tried = list(dict.fromkeys([*known, *((word,) for word in words)]))
+    scores = texts.scores(tried)
+    if not torch.isfinite(scores).any():
+        raise PezError(f"model {texts.judge.tower.name!r} gives NaN for text; check its file, or load it in fp32.")
+    scores -= SURPRISE * guide.surprise(tried)
+    found: list[Context] = []
+    for place in scores.argsort(descending=True, stable=True).tolist():
+        if len(found) == count:
+            break
+        if guide.may_say(tried[place]):
+            found.append(Context(texts, tried[place]))
+    return found
