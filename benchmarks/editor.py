@@ -32,7 +32,7 @@ def main() -> None:
     progress = importlib.import_module(f"{NAME}.nodes.comfy.progress")
     importlib.import_module("server").PromptServer(asyncio.new_event_loop())
     encoder, pictures = pictures_and_encoder()
-    settings = SearchSettings(tokens=8, steps=100, candidates=4)
+    settings = SearchSettings(language=0, tokens=8, steps=100, candidates=4)
     hidden = SimpleNamespace(unique_id="1", extra_pnginfo=None)
     target = pictures.features[:1]
     taken = machine.in_turn(

@@ -50,9 +50,9 @@ UNLIMITED = 10**6
 PUBLISHED = "published"
 REREAD = {"all": "published, re-read", "ascii words": "published, re-read, ascii words"}
 OURS = {
-    "ours, 1 candidate": SearchSettings(TOKENS, UNLIMITED, candidates=1, refinement=0),
-    "ours, 8 candidates": SearchSettings(TOKENS, UNLIMITED, candidates=8, refinement=0),
-    "ours, 8 candidates + refinement": SearchSettings(TOKENS, UNLIMITED, candidates=8, refinement=1),
+    "ours, 1 candidate": SearchSettings(TOKENS, UNLIMITED, candidates=1, refinement=0, language=0),
+    "ours, 8 candidates": SearchSettings(TOKENS, UNLIMITED, candidates=8, refinement=0, language=0),
+    "ours, 8 candidates + refinement": SearchSettings(TOKENS, UNLIMITED, candidates=8, refinement=1, language=0),
 }
 WITH_EQUAL_TIME = ("ours, 1 candidate", "ours, 8 candidates + refinement")
 
@@ -174,7 +174,7 @@ def trajectory(
 ) -> tuple[Tensor, Tensor]:
     """The published loop on pictures (N, F) side by side, from ids (N, M): ids (steps, N, M) and scores (steps, N)."""
     encoder, _ = pictures_and_encoder()
-    settings = SearchSettings(TOKENS, steps, candidates=len(targets), learning_rate=learning_rate)
+    settings = SearchSettings(TOKENS, steps, candidates=len(targets, language=0), learning_rate=learning_rate)
     judge = FeatureJudge(encoder, Each(targets), settings)
     iterate = Iterate(encoder.tower.embed(starts), settings.learning_rate, settings.weight_decay)
     descent = Descent(judge, _projection(token_filter), iterate, torch.Generator())

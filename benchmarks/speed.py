@@ -91,7 +91,7 @@ class Bench:
 
     def ours(self, tokens: int, candidates: int, targets: int) -> Callable[[], object]:
         """A step of the search over the whole vocabulary, as the reference does it; the first call sets it up."""
-        settings = SearchSettings(tokens=tokens, candidates=candidates, token_filter="all")
+        settings = SearchSettings(language=0, tokens=tokens, candidates=candidates, token_filter="all")
         tower, vocabulary = self.encoder.tower, self.encoder.vocabulary
         width = sum(text.text_projection.shape[1] for text in self.texts)
         judge = FeatureJudge(self.encoder, Match(self.targets(targets, width)), settings)

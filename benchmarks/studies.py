@@ -30,7 +30,7 @@ from pez_core.drawing import load_generator
 from pez_core.encoders.open_clip import load_encoder_folder
 
 PROMPTS = 12
-BASE = SearchSettings(tokens=8, steps=100, candidates=8, refinement=0.5)
+BASE = SearchSettings(language=0, tokens=8, steps=100, candidates=8, refinement=0.5)
 LENGTHS = (4, 8, 16, 32)
 CANDIDATES = (1, 2, 4, 8, 16, 32)
 RATIOS = (0.7, 0.5, 0.3, 0.1)

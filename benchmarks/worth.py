@@ -17,13 +17,14 @@ import argparse
 import multiprocessing
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache, partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from benchmarks import machine, resume, sheets
 from benchmarks.interrogator import Interrogator
@@ -32,7 +33,7 @@ from benchmarks.miniature import DATA, Miniature, load_miniature, share
 from benchmarks.reader import Fluency, Meaning
 from benchmarks.reference import reference_pez
 from benchmarks.tables.worth import summary
-from pez_core import Match, SearchSettings, invert, refine
+from pez_core import Match, Prior, SearchSettings, invert, refine
 from pez_core.best import Best
 from pez_core.feature_judge import FeatureJudge
 from pez_core.optimiser.judge import Offer, Verdict
@@ -40,14 +41,14 @@ from pez_core.optimiser.judge import Offer, Verdict
 SECONDS = 8.0
 TOKENS = SearchSettings.tokens
 UNLIMITED = 10**6
+DESCENT = SearchSettings(language=0)
 QUICK = 6
 OURS = {
     "ours": SearchSettings(),
-    "ours, 1 candidate": SearchSettings(steps=UNLIMITED, candidates=1, refinement=0),
-    "ours, refined longer": SearchSettings(steps=UNLIMITED, refinement=1),
-    "decoded": SearchSettings(language=1),
+    "descent": DESCENT,
+    "descent, 1 candidate": replace(DESCENT, steps=UNLIMITED, candidates=1, refinement=0),
+    "descent, refined longer": replace(DESCENT, steps=UNLIMITED, refinement=1),
 }
-WITH_LANGUAGE = SearchSettings(language=1)
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class World(Miniature):
 def world(judges: tuple[str, ...], language_model: Path, sentence_encoder: Path) -> World:
     torch.set_num_threads(1)
     small = load_miniature(judges)
-    invert(small.encoder, small.features[:1], SearchSettings(steps=1))  # what the first search would be charged for
+    invert(small.encoder, small.features[:1], SearchSettings(tokens=1))  # what the first search would be charged for
     parts = {field.name: getattr(small, field.name) for field in fields(small)}
     reader = {"fluency": Fluency(language_model), "meaning": Meaning(sentence_encoder)}
     return World(**parts, **reader, interrogator=Interrogator.load(small.encoder))
@@ -137,14 +138,25 @@ def interrogated(longest: int | None, here: World, picture: int) -> str:
     return here.interrogator.prompt(here.features[picture], SECONDS, longest)
 
 
-def ours(settings: SearchSettings, here: World, picture: int) -> str:
+class NoPrior:
+    """Knows no phrase, and finds all texts equally likely."""
+
+    def surprise(self, prompts: Sequence[Sequence[int]]) -> Tensor:
+        return torch.zeros(len(prompts))
+
+    def phrases(self, count: int) -> Sequence[tuple[int, ...]]:
+        return ()
+
+
+def ours(settings: SearchSettings, here: World, picture: int, prior: Prior | None = None) -> str:
     target = here.features[picture : picture + 1]
-    return invert(here.encoder, target, replace(settings, seed=picture, time_budget=SECONDS)).text
+    settings = replace(settings, seed=picture, time_budget=SECONDS)
+    return invert(here.encoder, target, settings, prior=prior).text
 
 
 def refined(method: Callable[[World, int], str], here: World, picture: int) -> str:
     """What becomes of another method's prompt when it is refined."""
-    settings = replace(WITH_LANGUAGE, seed=picture, time_budget=SECONDS)
+    settings = SearchSettings(seed=picture, time_budget=SECONDS)
     return refine(here.encoder, method(here, picture), here.features[picture : picture + 1], settings).text
 
 
@@ -156,6 +168,8 @@ METHODS: dict[str, Callable[[World, int], str]] = {
     "interrogator, as short": partial(interrogated, TOKENS),
     "random": random_words,
     **{name: partial(ours, settings) for name, settings in OURS.items()},
+    "ours, without a prior": partial(ours, SearchSettings(), prior=NoPrior()),
+    "refined from the descent": partial(refined, partial(ours, DESCENT)),
     "refined from a caption of another picture": partial(refined, other_caption),
 }
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from comfy_api.latest import io
 
-from ..pez_core import tasks
+from ..pez_core import Encoder, HardPrompt, tasks
 from .comfy import results, sockets
 from .comfy.picture_search import search_pictures
 
@@ -26,12 +28,24 @@ class ImageToHardPrompt(io.ComfyNode):
                 *sockets.search_inputs(),
                 *sockets.model_inputs(),
                 sockets.avoid_input(),
-                sockets.language_input(),
+                *sockets.language_inputs(),
+                io.String.Input(
+                    "caption",
+                    optional=True,
+                    force_input=True,
+                    tooltip="A caption, written or from any captioner, to edit in place of a search: what the pictures "
+                    "confirm stays, and the rest goes or is replaced.",
+                ),
             ],
             outputs=[*sockets.prompt_outputs(), sockets.curve_output(), sockets.alternatives_output()],
         )
 
     @classmethod
-    def execute(cls, image, clip=None, avoid=None, **search) -> io.NodeOutput:
-        found, _ = search_pictures(tasks.invert, image, avoid, clip, cls.hidden, **search)
+    def execute(cls, image, clip=None, avoid=None, caption=None, **search) -> io.NodeOutput:
+        task = tasks.invert if caption is None else partial(_refine, caption)
+        found, _ = search_pictures(task, image, avoid, clip, cls.hidden, **search)
         return results.output(found, clip, results.curve(found), results.alternatives(found))
+
+
+def _refine(caption: str, encoder: Encoder, *search) -> HardPrompt:
+    return tasks.refine(encoder, caption, *search)

@@ -26,7 +26,7 @@ class NegativePrompt(io.ComfyNode):
                 *sockets.search_inputs(),
                 io.Image.Input("keep", optional=True, tooltip="Pictures that the negative prompt must not describe."),
                 *sockets.model_inputs(),
-                sockets.language_input(),
+                *sockets.language_inputs(),
             ],
             outputs=[*sockets.prompt_outputs(), sockets.curve_output(), sockets.alternatives_output()],
         )

@@ -9,6 +9,7 @@ from ..pez_core.encoders.conditioning import MODES, POOLED
 from .comfy import results, sockets
 from .comfy.encoders import text_encoder
 from .comfy.gradients import differentiable
+from .comfy.language_prior import prior_of
 from .comfy.progress import on_search_step
 
 
@@ -41,7 +42,7 @@ class PromptDistill(io.ComfyNode):
                 sockets.clip_input(),
                 sockets.encoder_input(),
                 sockets.settings_input(),
-                sockets.language_input(),
+                *sockets.language_inputs(),
             ],
             outputs=[
                 *sockets.prompt_outputs(),
@@ -54,7 +55,7 @@ class PromptDistill(io.ComfyNode):
     @classmethod
     def execute(
         cls, text, ratio, target_length, steps, seed, candidates, mode=POOLED, clip=None, encoder=None, settings=None,
-        language=SearchSettings.language,
+        language=SearchSettings.language, language_model=None,
     ) -> io.NodeOutput:  # fmt: skip
         search = sockets.merged(
             settings, tokens=target_length or 1, steps=steps, seed=seed, candidates=candidates, language=language
@@ -62,5 +63,6 @@ class PromptDistill(io.ComfyNode):
         with differentiable():
             model = text_encoder(clip, encoder, cls.hidden, mode)
             share = None if target_length else ratio
-            found = tasks.distill(model, text, search, share, on_step=on_search_step(search, cls.hidden))
+            on_step, prior = on_search_step(search, cls.hidden), prior_of(language_model, model, search)
+            found = tasks.distill(model, text, search, share, on_step, prior)
         return results.output(found, clip, len(found.tokens), results.curve(found), results.alternatives(found))

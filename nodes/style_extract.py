@@ -37,7 +37,7 @@ class StyleExtract(io.ComfyNode):
                 *more,
                 *sockets.model_inputs(),
                 sockets.avoid_input(),
-                sockets.language_input(),
+                *sockets.language_inputs(),
             ],
             outputs=[*sockets.prompt_outputs(), sockets.curve_output(), sockets.alternatives_output()],
         )

@@ -1,5 +1,6 @@
-"""The search for a prompt by gradient and language together: decoded, edited, or shared by pictures."""
+"""The search for a prompt by gradient and language together: decoded, edited, shortened, or shared by pictures."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
@@ -12,12 +13,15 @@ from .feature_judge import FeatureJudge
 from .guided.decode import Decoder
 from .guided.guide import Guide
 from .guided.shared import Shared
-from .guided.texts import Ids, Texts
+from .guided.shorten import Part, Shortener
+from .guided.texts import Ids, Texts, Words
 from .objectives import Objective
 from .optimiser.run import OnStep, Run
 from .priors import Prior, embedded_prior
 from .search_result import SearchResult
 from .settings import SearchSettings
+
+SPACE_BEFORE = re.compile(r" +(?=[,.;:!?])")
 
 
 class GuidedSearch:
@@ -46,12 +50,12 @@ class GuidedSearch:
         self._read_back = ReadBack(self._judge, encoder.vocabulary, settings)
         self._guide = Guide(
             admitted(encoder, settings), prior or embedded_prior(), settings.language, settings.tokens,
-            lambda ids: self._read_back(ids) is not None, torch.Generator().manual_seed(settings.seed),
+            self._may_say, self._split, torch.Generator().manual_seed(settings.seed),
         )  # fmt: skip
 
     def decoded(self) -> SearchResult:
         """A text put together word by word."""
-        decoder = Decoder(Texts(self._judge, {}, self._run.again), self._guide)
+        decoder = Decoder(self._texts(self._judge, {}), self._guide)
         return self._found(decoder.decode(), decoder.others)
 
     def edited(self, given: str) -> SearchResult:
@@ -60,16 +64,24 @@ class GuidedSearch:
         Raises PezError for one that may not be said.
         """
         ids = tuple(self._encoder.vocabulary.encode(given))
-        if not self._guide.may_say(ids):
+        if not self._may_say(ids):
             raise PezError(f"text {given!r} holds what the blocklist forbids, or prompt syntax; take it out.")
-        decoder = Decoder(Texts(self._judge, {}, self._run.again), self._guide)
-        return self._found(decoder.refine(ids), decoder.others)
+        decoder = Decoder(self._texts(self._judge, {}), self._guide)
+        return self._found(decoder.refine(self._split(ids)), decoder.others)
+
+    def shortened(self, parts: Sequence[Sequence[int]], each: Sequence[Objective]) -> SearchResult:
+        """What is left of a text, in the words of its parts, of which each has an objective of its own."""
+        judges = [FeatureJudge(self._encoder, objective, self._settings) for objective in each]
+        read: dict[Ids, torch.Tensor] = {}
+        whole, texts = self._texts(self._judge, read), [self._texts(judge, read) for judge in judges]
+        shortener = Shortener(whole, [Part(self._split(ids), some) for ids, some in zip(parts, texts)], self._guide)
+        return self._found(shortener.shorten(), shortener.others)
 
     def shared(self, each: Sequence[Objective]) -> SearchResult:
         """A text that holds for each of several objectives, beside what holds for one alone."""
         read: dict[Ids, torch.Tensor] = {}
         judges = [FeatureJudge(self._encoder, objective, self._settings) for objective in each]
-        finder = Shared([Texts(judge, read, self._run.again) for judge in judges], self._guide)
+        finder = Shared([self._texts(judge, read) for judge in judges], self._guide)
         return self._found(finder.find(), finder.others)
 
     def _found(self, texts: Iterable[Ids], others: Callable[[Ids], list[Ids]]) -> SearchResult:
@@ -87,9 +99,22 @@ class GuidedSearch:
         alternatives = () if run.over else tuple(self._told(other)[0] for other in others(best))
         return SearchResult(text, tokens, similarity, tuple(run.history), (), alternatives)
 
+    def _texts(self, judge: FeatureJudge, read: dict[Ids, torch.Tensor]) -> Texts:
+        return Texts(judge, read, self._run.again)
+
+    def _may_say(self, ids: Ids) -> bool:
+        return self._read_back(ids) is not None
+
+    def _split(self, ids: Sequence[int]) -> Words:
+        vocabulary = self._encoder.vocabulary
+        return tuple(tuple(vocabulary.encode(word)) for word in vocabulary.decode(ids).split())
+
     def _told(self, ids: Ids) -> tuple[str, Ids, float]:
         """Learned ids as text, its ids as they read back, and its similarity."""
         read = self._read_back(ids)
         assert read, "only what may be said is found"
         text, tokens = read
+        tidy = SPACE_BEFORE.sub("", text)
+        if tuple(self._encoder.vocabulary.encode(tidy)) == tokens:
+            text = tidy
         return text, tokens, self._judge.prompt(tokens).reported.item()

@@ -51,7 +51,7 @@ class HardPrompt:
         """The result that `to_json` wrote."""
         fields = json.loads(text)
         del fields["seed"]
-        fields["settings"] = fields["settings"] and SearchSettings(**fields["settings"])
+        fields["settings"] = fields["settings"] and SearchSettings(**{"language": 0.0, **fields["settings"]})
         fields["pieces"] = [TokenContribution(**piece) for piece in fields["pieces"]]
         tuples = {name: tuple(fields[name]) for name in ("tokens", "history", "pieces", "notes", "alternatives")}
         return cls(**{**fields, **tuples})

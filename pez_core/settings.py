@@ -79,7 +79,7 @@ class SearchSettings(Settings):
     suffix: str = ""
     batch: int | None = None
     time_budget: float | None = None
-    language: float = 0.0
+    language: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()

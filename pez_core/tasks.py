@@ -39,7 +39,7 @@ def refine(
     encoder: Encoder,
     text: str,
     targets: Tensor,
-    settings: SearchSettings = SearchSettings(language=1.0),
+    settings: SearchSettings = SearchSettings(),
     avoid: Tensor | None = None,
     on_step: OnStep | None = None,
     prior: Prior | None = None,
@@ -97,7 +97,8 @@ def distill(
     """A shorter prompt with a long one's features: L = 1 − Sim(f(P_target), f(P)) (section 4, Prompt Distillation).
 
     With `ratio` the length is that share of the prompt's tokens, at least 1, in place of `settings.tokens`. A prompt of
-    more than one window is read in windows, as ComfyUI reads it, and the short one is to be near to all of them.
+    more than one window is read in windows, as ComfyUI reads it, and the short one is to be near to all of them. Where
+    language counts, it is shortened to its own words (`guided/shorten.py`).
 
     Raises PezError for an empty prompt, a ratio outside 0 to 1, and a share that is itself longer than a window.
     """
@@ -109,8 +110,14 @@ def distill(
             raise PezError(f"ratio is {ratio}; choose a share of the prompt between 0 and 1, such as 0.3.")
         settings = replace(settings, tokens=max(1, round(ratio * len(tokens))))
     encoder.bring()
-    target = encoder.tower.encode_ids(windows(encoder, tokens))
-    return _searched("distill", encoder, Match(target), settings, on_step, prior)
+    parts = windows(encoder, tokens)
+    target = encoder.tower.encode_ids(parts)
+    if not settings.language:
+        return _searched("distill", encoder, Match(target), settings, on_step, prior)
+    with encoder.held():
+        guided = GuidedSearch(encoder, Match(target), settings, on_step, prior)
+        found = guided.shortened(parts, [Match(part[None]) for part in target])
+        return _result("distill", encoder, Match(target), settings, found)
 
 
 def negative(

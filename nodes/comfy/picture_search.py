@@ -11,6 +11,7 @@ from ...pez_core import Encoder, HardPrompt, SearchSettings
 from . import sockets
 from .encoders import picture_encoder
 from .gradients import differentiable
+from .language_prior import prior_of
 from .progress import on_search_step
 
 
@@ -26,6 +27,7 @@ def search_pictures(
     seed: int,
     candidates: int,
     language: float = SearchSettings.language,
+    language_model: Any = None,
     clip_vision: Any = None,
     clip_vision_2: Any = None,
     encoder: Encoder | None = None,
@@ -43,4 +45,5 @@ def search_pictures(
         model = picture_encoder(clip, (clip_vision, clip_vision_2), encoder, projection_file, hidden)
         repelling = None if others is None else model.encode_images(list(others))
         on_step = on_search_step(search, hidden)
-        return task(model, model.encode_images(list(pictures)), search, repelling, on_step), model
+        targets, prior = model.encode_images(list(pictures)), prior_of(language_model, model, search)
+        return task(model, targets, search, repelling, on_step, prior), model

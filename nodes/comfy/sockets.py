@@ -80,6 +80,18 @@ def language_input() -> io.Float.Input:
     )  # fmt: skip
 
 
+def language_model_input() -> io.Input:
+    return io.MultiType.Input(
+        "language_model", [io.Clip, PezLanguageModel], optional=True,
+        tooltip="A language model to say which words are likely, in place of the embedded one: a CLIP with Gemma, "
+        "Qwen3 or Ministral, or one from Load Language Model.",
+    )  # fmt: skip
+
+
+def language_inputs() -> list[io.Input]:
+    return [language_input(), language_model_input()]
+
+
 def token_filter_input(default: str, optional: bool = False) -> io.Combo.Input:
     return io.Combo.Input(
         "token_filter", options=list(TOKEN_FILTERS), default=default, optional=optional,

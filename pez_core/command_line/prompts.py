@@ -39,7 +39,7 @@ def add(commands: Any) -> None:
     command.add_argument("--mode", choices=MODES, default=POOLED, help=same)
 
     command = add_command(commands, "refine", "a text edited to fit pictures", _run, *search, *model)
-    command.set_defaults(language=1.0, others=None)
+    command.set_defaults(others=None)
     command.add_argument("text")
     command.add_argument("pictures", **PICTURES)
 
@@ -60,9 +60,7 @@ def _model_options(options: argparse.ArgumentParser) -> None:
 def _search_options(options: argparse.ArgumentParser) -> None:
     batch = f"pictures drawn per step (default all, style {tasks.STYLE_BATCH})"
     rounds = f"rounds of token swaps afterwards, per step (default {SearchSettings().refinement})"
-    language = (
-        "how much language counts: 0 for PEZ alone, 1 for words that other models understand (default %(default)s)"
-    )
+    language = "how much language counts: 0 for PEZ alone, by steps and candidates (default %(default)s)"
     preference = "how much nearer than a word a fragment must be"
     options.add_argument("--batch", type=int, metavar="PICTURES", help=batch)
     options.add_argument("--refinement", type=float, metavar="ROUNDS", help=rounds)

@@ -8,7 +8,7 @@ from .evidence import Context, Evidence, evidence
 from .guide import Guide
 from .openings import SURPRISE, openings
 from .refine import refined
-from .texts import Ids, Texts
+from .texts import Ids, Texts, Words, spelled
 
 CONTEXTS = 16
 NAMED_BESIDE = 6
@@ -41,13 +41,14 @@ class Decoder:
         self._phrases = self._ranked([context.ids for context in contexts], self._evidence)
         yield from self._grown(self._phrases[0])
 
-    def refine(self, given: Ids) -> Iterator[Ids]:
+    def refine(self, given: Words) -> Iterator[Ids]:
         """A given text after each edit, by the words that are evident beside it and beside plausible texts."""
         plausible = openings(self._texts, self._guide, CONTEXTS - 1)
-        self._phrases = [given, *(context.ids for context in plausible)]
-        self._evidence = evidence(self._guide, [Context(self._texts, given), *plausible])
-        words = dict.fromkeys([*self._evidence.above(LEAST_EVIDENCE), *(plausible[0].ids if plausible else ())])
-        yield from refined(given, list(words), self._worth, self._guide.may_say, LEAST_GAIN, self._guide.longest)
+        self._phrases = [spelled(given), *(context.ids for context in plausible)]
+        self._evidence = evidence(self._guide, [Context(self._texts, spelled(given)), *plausible])
+        evident = tuple((word,) for word in self._evidence.above(LEAST_EVIDENCE))
+        words = (*evident, *(self._guide.split(plausible[0].ids) if plausible else ()))
+        yield from refined(given, words, self._worth, self._guide.may_say, LEAST_GAIN, self._guide.longest)
 
     def others(self, best: Ids) -> list[Ids]:
         """What becomes of the next phrases: texts that share at most half of their words with a better one."""

@@ -8,14 +8,15 @@ from torch import Tensor
 
 from ..optimiser.projection import Projection
 from ..priors.prior import Prior
-from .texts import Ids
+from .texts import Ids, Words
 
 
 @dataclass(frozen=True)
 class Guide:
     """Words come from the `projection`, texts have `longest` words at most, and chance comes from the `generator`.
 
-    `may_say` tells whether ids are a text that may be returned. `language` weighs what the `prior` says.
+    `may_say` tells whether ids are a text that may be returned, and `split` into which words they fall. `language`
+    weighs what the `prior` says.
     """
 
     projection: Projection
@@ -23,6 +24,7 @@ class Guide:
     language: float
     longest: int
     may_say: Callable[[Ids], bool]
+    split: Callable[[Ids], Words]
     generator: torch.Generator
 
     def surprise(self, prompts: Sequence[Ids]) -> Tensor:

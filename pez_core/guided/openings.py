@@ -8,12 +8,12 @@ from .guide import Guide
 from .texts import Texts
 
 FILLERS, WORDS = 64, 256
-PHRASES = 4096
+PHRASES, PRICED = 4096, 512
 SURPRISE = 0.025
 
 
 def openings(texts: Texts, guide: Guide, count: int) -> list[Context]:
-    """The `count` best texts by score, less `SURPRISE` for each nat, the best first.
+    """The `count` best texts by score, less `SURPRISE` for each nat, of the `PRICED` that score highest; the best first.
 
     With 1 / SURPRISE near to the temperature of the encoder, that ranks them by their posterior probability.
 
@@ -25,11 +25,12 @@ def openings(texts: Texts, guide: Guide, count: int) -> list[Context]:
     scores = texts.scores(tried)
     if not torch.isfinite(scores).any():
         raise PezError(f"model {texts.judge.tower.name!r} gives NaN for text; check its file, or load it in fp32.")
-    scores -= SURPRISE * guide.surprise(tried)
+    nearest = [tried[place] for place in scores.argsort(descending=True, stable=True)[:PRICED].tolist()]
+    worth = texts.scores(nearest) - SURPRISE * guide.surprise(nearest)
     found: list[Context] = []
-    for place in scores.argsort(descending=True, stable=True).tolist():
+    for place in worth.argsort(descending=True, stable=True).tolist():
         if len(found) == count:
             break
-        if guide.may_say(tried[place]):
-            found.append(Context(texts, tried[place]))
+        if guide.may_say(nearest[place]):
+            found.append(Context(texts, nearest[place]))
     return found

@@ -4,31 +4,31 @@ from collections.abc import Callable, Iterator, Sequence
 
 from torch import Tensor
 
-from .texts import Ids
+from .texts import Ids, Words, spelled
 
 Worth = Callable[[Sequence[Ids]], Tensor]
 
 
 def refined(
-    given: Ids, words: Sequence[int], worth: Worth, may_say: Callable[[Ids], bool], least: float, longest: int
+    given: Words, words: Words, worth: Worth, may_say: Callable[[Ids], bool], least: float, longest: int
 ) -> Iterator[Ids]:
     """The text after each edit, the best one first, as long as one raises its worth by more than `least`.
 
-    Only `words` are put in. The first text is the one that was given.
+    Only `words` are put in. The first text is the one that was given. None is of more than `longest` ids.
     """
     text = given
-    yield text
-    while offers := [each for each in edits(text, words) if 0 < len(each) <= longest]:
-        gained = worth([text, *offers])
+    yield spelled(text)
+    while offers := [each for each in edits(text, words) if 0 < len(spelled(each)) <= longest]:
+        gained = worth([spelled(each) for each in (text, *offers)])
         order = gained[1:].argsort(descending=True, stable=True).tolist()
-        place = next((each for each in order if may_say(offers[each])), None)
+        place = next((each for each in order if may_say(spelled(offers[each]))), None)
         if place is None or gained[place + 1] <= gained[0] + least:
             return
         text = offers[place]
-        yield text
+        yield spelled(text)
 
 
-def edits(text: Ids, words: Sequence[int]) -> list[Ids]:
+def edits(text: Words, words: Words) -> list[Words]:
     """All texts that are one edit away, without repetitions."""
     new = [word for word in words if word not in text]
     places = range(len(text))

@@ -52,9 +52,16 @@ class Shared:
         return found[1:]
 
     def _grown(self, words: Sequence[int]) -> Iterator[Ids]:
-        first = next(((word,) for word in words if self._guide.may_say((word,))), None)
+        first = next((((word,),) for word in words if self._guide.may_say((word,))), None)
         if first:
-            yield from refined(first, words, self._worth, self._guide.may_say, LEAST_GAIN, self._guide.longest)
+            yield from refined(
+                first,
+                tuple((word,) for word in words),
+                self._worth,
+                self._guide.may_say,
+                LEAST_GAIN,
+                self._guide.longest,
+            )
 
     def _worth(self, prompts: Sequence[Ids]) -> torch.Tensor:
         """The mean score (N,) of prompts before and after each context, less what they surprise."""

@@ -1,6 +1,7 @@
 """Scores of texts of any length, each read once."""
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -9,8 +10,14 @@ from ..device.out_of_memory import in_parts
 from ..feature_judge import FeatureJudge
 
 Ids = tuple[int, ...]
+Words = tuple[Ids, ...]
 
 TOGETHER = 512
+
+
+def spelled(words: Words) -> Ids:
+    """The ids of words one after the other."""
+    return tuple(chain.from_iterable(words))
 
 
 class Texts:

@@ -14,7 +14,7 @@ from pez_core.objectives import Match
 
 @pytest.fixture
 def another_best(encoder, contents):
-    settings = SearchSettings(tokens=2, blocklist=("plum",))
+    settings = SearchSettings(language=0, tokens=2, blocklist=("plum",))
     return partial(Best, FeatureJudge(encoder, Match(contents.features[:1]), settings), encoder.vocabulary, settings)
 
 
@@ -72,11 +72,13 @@ def test_what_is_offered_may_be_overwritten_afterwards(another_best, offered):
 
 
 def test_a_search_gives_at_most_one_for_each_candidate_and_one_candidate_gives_none(encoder, contents):
-    settings = SearchSettings(tokens=4, steps=30, candidates=4)
+    settings = SearchSettings(language=0, tokens=4, steps=30, candidates=4)
     found = tasks.invert(encoder, contents.features[:1], settings)
     assert 1 <= len(found.alternatives) <= 4
     assert len({found.text, *found.alternatives}) == 1 + len(found.alternatives)
     similar = [(encoder.encode_text(text) @ contents.features[0]).item() for text in found.alternatives]
     assert similar == sorted(similar, reverse=True) and similar[0] <= found.similarity + 1e-6
-    alone = tasks.invert(encoder, contents.features[:1], SearchSettings(tokens=4, steps=30, candidates=1, refinement=0))
+    alone = tasks.invert(
+        encoder, contents.features[:1], SearchSettings(language=0, tokens=4, steps=30, candidates=1, refinement=0)
+    )
     assert alone.alternatives == ()

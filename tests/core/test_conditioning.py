@@ -50,7 +50,9 @@ def test_fewer_layers_give_the_states_of_an_earlier_one(encoder):
 
 
 def test_a_prompt_is_distilled_by_its_token_states(encoder):
-    found = distill(conditioning_encoder(encoder), PROMPT, SearchSettings(steps=30, candidates=2, seed=1), ratio=0.4)
+    found = distill(
+        conditioning_encoder(encoder), PROMPT, SearchSettings(language=0, steps=30, candidates=2, seed=1), ratio=0.4
+    )
     one, other = (F.normalize(states_of(encoder, text)[1:].mean(0), dim=0) for text in (PROMPT, found.text))
     assert found.similarity == pytest.approx((one @ other).item(), abs=1e-4)
     nothing = F.normalize(states_of(encoder, "")[1:].mean(0), dim=0)

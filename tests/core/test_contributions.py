@@ -18,7 +18,9 @@ def test_a_contribution_is_the_similarity_lost_without_the_token(encoder, conten
 
 
 def test_every_result_has_a_piece_for_each_token(encoder, contents):
-    found = invert(encoder, contents.features[:1], SearchSettings(tokens=5, steps=5, candidates=1, refinement=0))
+    found = invert(
+        encoder, contents.features[:1], SearchSettings(language=0, tokens=5, steps=5, candidates=1, refinement=0)
+    )
     assert len(found.pieces) == len(found.tokens)
     assert [piece.text for piece in found.pieces] == found.text.split()
     alone = score(encoder, "helmet", contents.features[:1])

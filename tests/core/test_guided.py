@@ -5,15 +5,17 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pez_core import Match, PezError, SearchSettings, distill, invert, refine, search
+from pez_core import Match, PezError, SearchSettings, distill, invert, negative, refine, search, style
 from pez_core.best import ReadBack
 from pez_core.feature_judge import FeatureJudge
 from pez_core.guided.evidence import Context, _gains, evidence, proposals
 from pez_core.guided.guide import Guide
+from pez_core.guided.openings import PRICED, openings
 from pez_core.guided.refine import edits, refined
 from pez_core.guided.texts import Texts
 from pez_core.optimiser.projection import Projection
 from pez_core.priors import embedded_prior
+from training.captions import STYLE_WORDS
 
 GUIDED = SearchSettings(language=1.0, seed=3)
 FEW = 6
@@ -31,7 +33,9 @@ def cherries(encoder):
 
 def parts(encoder, target):
     projection = Projection(encoder.tower.tables, encoder.vocabulary.allowed_ids())
-    guide = Guide(projection, embedded_prior(), 1.0, 8, lambda ids: True, torch.Generator().manual_seed(0))
+    guide = Guide(
+        projection, embedded_prior(), 1.0, 8, lambda ids: True, lambda ids: ids, torch.Generator().manual_seed(0)
+    )
     return Texts(FeatureJudge(encoder, Match(target), GUIDED), {}, lambda: None), guide
 
 
@@ -65,7 +69,7 @@ def test_more_language_gives_likelier_texts(encoder, contents, found):
 
 
 def test_without_language_nothing_of_the_prior_is_asked(encoder, contents):
-    settings = SearchSettings(steps=5, candidates=2)
+    settings = SearchSettings(language=0, steps=5, candidates=2)
     assert invert(encoder, contents.features[:1], settings, prior=object()) == invert(
         encoder, contents.features[:1], settings
     )
@@ -109,10 +113,97 @@ def test_prefix_and_suffix_stand_around_the_text(encoder, contents):
     assert len(text.split()) > 5
 
 
-def test_a_prompt_is_distilled_to_what_it_names(encoder):
-    short = distill(encoder, "a cartoon drawing of cherries on a red background, sticker, comic", GUIDED, ratio=0.4)
-    assert "cherries" in short.text.split()
-    assert short.similarity > 0.8
+CAPTION = "a cartoon drawing of cherries on a red background, sticker, comic"
+
+
+def words_of(text):
+    return text.replace(",", " ").split()
+
+
+def test_a_prompt_is_distilled_to_its_own_words(encoder):
+    short = distill(encoder, CAPTION, GUIDED, ratio=0.4)
+    assert "cherries" in words_of(short.text)
+    assert set(words_of(short.text)) <= set(words_of(CAPTION))
+    assert len(short.tokens) <= 0.4 * len(encoder.vocabulary.encode(CAPTION))
+    assert short.similarity > 0.9
+    assert encoder.vocabulary.encode(short.text) == list(short.tokens)
+
+
+def test_alternatives_of_a_distilled_prompt_are_shorter_yet(encoder):
+    short = distill(encoder, CAPTION, GUIDED, ratio=0.8)
+    lengths = [len(encoder.vocabulary.encode(text)) for text in (short.text, *short.alternatives)]
+    assert len(lengths) >= 2
+    assert lengths == sorted(set(lengths), reverse=True)
+
+
+def test_a_distilled_prompt_keeps_of_every_window(encoder):
+    long = f"cherries {'and the ' * 50} rocket {'and the ' * 20}"
+    assert {"cherries", "rocket"} <= set(distill(encoder, long, replace(GUIDED, tokens=3)).text.split())
+
+
+def test_a_distilled_prompt_leaves_out_what_may_not_be_said(encoder):
+    text = "a (cartoon:1.2) drawing of two rockets with cherries"
+    short = distill(encoder, text, replace(GUIDED, blocklist=("cherries", "two rockets")), ratio=0.7).text
+    assert "cartoon" in short.split()
+    assert not {"(", ")", "cherries"} & set(short.split())
+    assert "two rockets" not in short
+
+
+def test_a_space_before_a_comma_goes_where_the_text_reads_back_alike(encoder):
+    text = distill(encoder, "red , blue , green , red , blue", replace(GUIDED, tokens=8)).text
+    assert "," in text and " ," not in text
+
+
+@pytest.mark.parametrize("name", STYLE_WORDS)
+def test_a_style_is_named_and_the_subjects_are_not(encoder, load_pictures, name):
+    pictures = load_pictures(f"style-{name}")
+    found = style(encoder, pictures.features, GUIDED)
+    assert set(found.text.split()) <= set(STYLE_WORDS[name])
+    assert found.alternatives
+    said = [set(text.split()) for text in (found.text, *found.alternatives)]
+    assert sum(map(len, said)) == len(set().union(*said))
+    mean = (pictures.features @ encoder.encode_text(found.text)[0]).mean().item()
+    assert found.similarity == pytest.approx(mean, abs=1e-5)
+
+
+def test_a_style_of_pictures_to_avoid_is_not_named(encoder, load_pictures):
+    wanted, avoided = load_pictures("style-flat").features[:2], load_pictures("style-cartoon").features
+    text = style(encoder, wanted, GUIDED, avoid=avoided).text
+    assert not set(text.split()) & set(STYLE_WORDS["cartoon"])
+
+
+def test_a_style_of_one_picture_is_found(encoder, load_pictures):
+    assert style(encoder, load_pictures("style-stencil").features[:1], GUIDED).text
+
+
+def test_a_style_without_a_blocked_word_is_another_word(encoder, load_pictures):
+    features = load_pictures("style-stencil").features
+    first = style(encoder, features, GUIDED).text
+    other = style(encoder, features, replace(GUIDED, blocklist=tuple(first.split()))).text
+    assert not set(first.split()) & set(other.split())
+
+
+def test_a_negative_prompt_is_far_from_what_is_kept(encoder, contents):
+    avoid, keep = contents.features[:1], contents.features[1:2]
+    found = negative(encoder, avoid, GUIDED, keep)
+    text = encoder.encode_text(found.text)[0]
+    assert avoid[0] @ text > keep[0] @ text + 0.2
+
+
+def test_only_the_nearest_texts_are_asked_of_the_prior(encoder, cherries):
+    texts, guide = parts(encoder, cherries)
+    asked = []
+
+    class Counts:
+        phrases = guide.prior.phrases
+
+        def surprise(self, prompts):
+            asked.extend(prompts)
+            return guide.prior.surprise(prompts)
+
+    found = openings(texts, replace(guide, prior=Counts()), 16)
+    assert len(asked) == PRICED
+    assert [context.ids for context in found] == [context.ids for context in openings(*parts(encoder, cherries), 16)]
 
 
 def test_evidence_ranks_what_holds_in_every_text_over_what_fits_one(encoder, cherries):
@@ -154,23 +245,45 @@ def test_a_caption_of_another_style_is_repaired(encoder, cherries):
     assert better.similarity > (encoder.encode_text(given)[0] @ cherries[0]).item()
 
 
+def words(*ids):
+    return tuple((each,) for each in ids)
+
+
+def test_a_caption_is_edited_by_whole_words(encoder, cherries):
+    given = "a stencil drawing of upholstery and cherries"
+    pieces = set(encoder.vocabulary.encode("upholstery"))
+    left = pieces & set(refine(encoder, given, cherries).tokens)
+    assert len(pieces) > 1 and left in (set(), pieces)
+
+
+def test_a_caption_as_long_as_the_window_is_refined(encoder, cherries):
+    given = "cherries " + "red " * 74
+    assert "cherries" in refine(encoder, given, cherries, replace(GUIDED, time_budget=1e-6)).text.split()
+
+
 def test_a_text_that_fits_stays_as_it_is():
-    kept = list(refined((1, 2), [3], lambda texts: torch.zeros(len(texts)), lambda text: True, 0.0, 8))
+    kept = list(refined(words(1, 2), words(3), lambda texts: torch.zeros(len(texts)), lambda text: True, 0.0, 8))
     assert kept == [(1, 2)]
 
 
 def test_edits_are_all_texts_one_edit_away():
-    assert set(edits((1, 2), [3])) == {(1,), (2,), (3, 1, 2), (1, 3, 2), (1, 2, 3), (3, 2), (1, 3), (2, 1)}
+    expected = [(1,), (2,), (3, 1, 2), (1, 3, 2), (1, 2, 3), (3, 2), (1, 3), (2, 1)]
+    assert set(edits(words(1, 2), words(3))) == {words(*each) for each in expected}
 
 
 def test_refining_takes_the_best_edit_that_may_be_said():
     worth = lambda texts: torch.tensor([float(sum(text)) for text in texts])  # noqa: E731
-    assert list(refined((1,), [2, 3], worth, lambda text: 3 not in text, 0.0, 2)) == [(1,), (2, 1)]
+    assert list(refined(words(1), words(2, 3), worth, lambda text: 3 not in text, 0.0, 2)) == [(1,), (2, 1)]
 
 
 @pytest.mark.parametrize(
     ("text", "settings", "message"),
-    [("", GUIDED, "text to refine is empty"), ("cat", SearchSettings(), "language is 0")],
+    [
+        ("", GUIDED, "text to refine is empty"),
+        ("cat", replace(GUIDED, language=0.0), "language is 0"),
+        ("a cat", replace(GUIDED, blocklist=("cat",)), "text 'a cat' holds what the blocklist forbids"),
+        ("(cat:1.2)", GUIDED, "prompt syntax; take it out"),
+    ],
 )
 def test_what_cannot_be_refined_is_said(encoder, cherries, text, settings, message):
     with pytest.raises(PezError, match=message):

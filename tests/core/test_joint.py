@@ -91,14 +91,14 @@ def test_one_text_is_found_that_both_towers_know(encoder, other, joint, contents
     """The second tower is random, and what it wants is what it makes of a text; both similarities rise."""
     wanted = other.encode_ids([encoder.vocabulary.encode("red rocket drawing")])
     target = side_by_side([contents.features[:1], wanted])
-    settings = SearchSettings(tokens=5, steps=60, candidates=2, seed=1)
+    settings = SearchSettings(language=0, tokens=5, steps=60, candidates=2, seed=1)
     both = replace(encoder, tower=joint)
     found = search(both, Match(target), settings)
     ids = encoder.vocabulary.encode(found.text)
     first = (encoder.tower.encode_ids([ids]) @ contents.features[0]).item()
     second = (other.encode_ids([ids]) @ wanted[0]).item()
     assert found.similarity == pytest.approx((first + second) / 2, abs=1e-5)
-    start = search(both, Match(target), SearchSettings(tokens=5, steps=1, refinement=0, seed=1))
+    start = search(both, Match(target), SearchSettings(language=0, tokens=5, steps=1, refinement=0, seed=1))
     assert found.similarity > start.similarity + 0.1
 
 
@@ -108,5 +108,5 @@ def test_an_encoder_of_both_inverts_pictures(encoder, other, joint, contents):
 
     both = Encoder(joint, encoder.vocabulary, image_features)
     targets = both.encode_images([torch.rand(8, 8, 3)])
-    assert invert(both, targets, SearchSettings(tokens=3, steps=3, refinement=0)).text
+    assert invert(both, targets, SearchSettings(language=0, tokens=3, steps=3, refinement=0)).text
     assert both.name == "embedded + other"

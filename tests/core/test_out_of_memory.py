@@ -12,7 +12,7 @@ from pez_core import Encoder, PezError, SearchSettings, invert
 from pez_core.device.out_of_memory import is_out_of_memory
 from pez_core.encoders.tower import TextTower
 
-SETTINGS = SearchSettings(tokens=4, steps=12, candidates=8, refinement=0.5, seed=3)
+SETTINGS = SearchSettings(language=0, tokens=4, steps=12, candidates=8, refinement=0.5, seed=3)
 
 
 class Cramped(TextTower):

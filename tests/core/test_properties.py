@@ -93,7 +93,7 @@ def test_any_text_has_a_score_or_is_refused_for_being_empty(encoder, contents, t
 @many(25)
 @given(text=st.one_of(ANY_TEXT, LONG_TEXT), ratio=st.floats(0.01, 0.99), token_filter=st.sampled_from(TOKEN_FILTERS))
 def test_any_prompt_is_distilled_or_refused(encoder, text, ratio, token_filter):
-    quick = SearchSettings(steps=2, candidates=1, refinement=0, token_filter=token_filter)
+    quick = SearchSettings(language=0, steps=2, candidates=1, refinement=0, token_filter=token_filter)
     try:
         found = distill(encoder, text, quick, ratio)
     except PezError as error:
@@ -134,7 +134,7 @@ def test_any_set_of_pictures_gives_features_or_a_sentence(encoder, sizes):
 def test_no_weight_changes_in_any_task(encoder, contents):
     before = [weight.clone() for weight in encoder.tower._text.state_dict().values()]
     for token_filter in TOKEN_FILTERS:
-        quick = SearchSettings(tokens=3, steps=3, candidates=2, token_filter=token_filter)
+        quick = SearchSettings(language=0, tokens=3, steps=3, candidates=2, token_filter=token_filter)
         invert(encoder, contents.features[:2], quick, avoid=contents.features[2:3])
         distill(encoder, "a glossy drawing of a red rocket", quick, 0.5)
     after = encoder.tower._text.state_dict().values()
@@ -165,5 +165,5 @@ def test_nothing_goes_to_the_network(picture_file):
         from pez_core import SearchSettings, invert, load_encoder, open_pictures
         encoder = load_encoder()
         pictures = encoder.encode_images(open_pictures([Path({str(picture_file)!r})]))
-        assert invert(encoder, pictures, SearchSettings(tokens=3, steps=2, candidates=1)).text
+        assert invert(encoder, pictures, SearchSettings(language=0, tokens=3, steps=2, candidates=1)).text
     """)

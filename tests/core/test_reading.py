@@ -14,7 +14,7 @@ from pez_core.device import read_ahead
 from pez_core.device.read_ahead import MOST_UNREAD, UNREAD_SECONDS
 from pez_core.encoders.tower import TextTower
 
-SETTINGS = SearchSettings(tokens=4, steps=40, candidates=2, refinement=0, seed=3)
+SETTINGS = SearchSettings(language=0, tokens=4, steps=40, candidates=2, refinement=0, seed=3)
 
 
 class Wrapped(TextTower):
@@ -141,7 +141,7 @@ def test_weights_are_brought_before_text_is_read(encoder, contents):
         here = True
 
     moved = Encoder(Elsewhere(encoder.tower), encoder.vocabulary, encoder.image_features, bring)
-    settings = SearchSettings(tokens=2, steps=1, candidates=1, refinement=0)
+    settings = SearchSettings(language=0, tokens=2, steps=1, candidates=1, refinement=0)
     for work in (
         lambda: invert(moved, contents.features[:1], settings),
         lambda: distill(moved, "a red rocket", settings),

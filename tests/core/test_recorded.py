@@ -17,7 +17,7 @@ RECORDED = Path(__file__).parents[1] / "data" / "recorded.json"
 ROUNDING = 1e-4
 ON_CPU = ("--device", "cpu")
 
-SEARCH = "--tokens 4 --steps 20 --candidates 2 --seed 11 --json"
+SEARCH = "--language 0 --tokens 4 --steps 20 --candidates 2 --seed 11 --json"
 FIT = (
     "classify fit --train {folder}/train.tsv --text text --label label --verbalizer bad=terrible,good=great "
     "--model {model} --out {folder}/fit --few-shot 16 --steps 30 --seed 5 --json"
@@ -30,7 +30,7 @@ COMMANDS = (
     f"style {{a}} {{b}} {{c}} {SEARCH} --batch 2",
     f"negative {{a}} {SEARCH} --keep {{b}}",
     f"distill one_two_three_four_five_six_seven {SEARCH} --learning-rate 0.2 --weight-decay 0",
-    "distill one_two_three_four_five_six_seven --ratio 0.5 --steps 20 --mode conditioning --seed 11 --json",
+    "distill one_two_three_four_five_six_seven --language 0 --ratio 0.5 --steps 20 --mode conditioning --seed 11 --json",
     "concat red_rocket blue_moon --json",
     "score red_rocket {a} {b} --json",
     *(f"{FIT} --method {method}" for method in ("pez", "pez+refine", "autoprompt", "fluentprompt", "soft", "template")),

@@ -44,7 +44,9 @@ def test_a_phrase_is_blocked_across_prefix_and_suffix(encoder, contents, around,
 
 
 def test_a_search_never_returns_a_phrase_that_its_prefix_begins(encoder, contents):
-    settings = SearchSettings(tokens=3, steps=15, candidates=2, refinement=0.4, seed=5, prefix="a drawing of")
+    settings = SearchSettings(
+        language=0, tokens=3, steps=15, candidates=2, refinement=0.4, seed=5, prefix="a drawing of"
+    )
     free = invert(encoder, contents.features[:1], settings).text
     first = free.removeprefix("a drawing of ").split()[0]
     phrase = f"of {first}"

@@ -180,3 +180,16 @@ def test_the_history_is_what_was_told_of_every_step_that_had_a_text():
         run.next()
         run.tell(reported, text)
     assert run.history == [0.2, 0.2]
+
+
+def test_what_was_told_last_can_be_said_again_and_end_the_run():
+    seen, answers = [], iter([None, None, True])
+    run = Run(5, on_step=lambda progress: seen.append(progress) or next(answers))
+    run.next()
+    run.again()
+    run.tell(0.5, "a")
+    run.next()
+    run.again()
+    assert seen == [Progress(1, 5, -1.0, ""), Progress(1, 5, 0.5, "a"), Progress(2, 5, 0.5, "a")]
+    assert run.history == [0.5]
+    assert run.over and not run.next()

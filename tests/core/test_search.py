@@ -16,7 +16,7 @@ from pez_core.optimiser.projection import Projection
 from pez_core.optimiser.refinement import Refinement
 from pez_core.search import search
 
-QUICK = SearchSettings(tokens=6, steps=25, candidates=3, refinement=0.4, seed=5)
+QUICK = SearchSettings(language=0, tokens=6, steps=25, candidates=3, refinement=0.4, seed=5)
 
 
 def find(encoder, target, settings=QUICK, on_step=None):

@@ -13,8 +13,8 @@ from pez_core.optimiser.projection import Projection
 from pez_core.search import search
 
 DATA = Path(__file__).parents[1] / "data"
-SETTINGS = SearchSettings(tokens=8, steps=100, candidates=8, refinement=1.0)
-QUICK = SearchSettings(tokens=4, steps=10, candidates=1, refinement=0)
+SETTINGS = SearchSettings(language=0, tokens=8, steps=100, candidates=8, refinement=1.0)
+QUICK = SearchSettings(language=0, tokens=4, steps=10, candidates=1, refinement=0)
 CAPTION = "a glossy drawing of a smiling cat face with heart eyes and one red rose on a blue background"
 
 

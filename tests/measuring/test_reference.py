@@ -48,7 +48,7 @@ def test_the_engine_goes_the_way_of_the_plain_loop_but_for_ties(encoder, content
 
 def test_a_candidate_goes_the_same_way_alone(encoder, contents, side_by_side):
     ids, _ = side_by_side
-    settings = SearchSettings(TOKENS, STEPS_ALONE, candidates=1)
+    settings = SearchSettings(TOKENS, STEPS_ALONE, candidates=1, language=0)
     projection = Projection(encoder.tower.tables, encoder.vocabulary.allowed_ids("all"))
     different = []
     for picture in range(PICTURES):
