@@ -1,6 +1,7 @@
 """A language model as a prior asks it: for whole texts."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -10,16 +11,13 @@ from .prefix_cache import Past
 
 
 class TextReader:
-    """Reads with a LanguageModel what `priors/causal.py` wants to know; `bring` has its weights on their device."""
+    """Reads with a LanguageModel what `priors/causal.py` wants to know, within the context that `ready` gives."""
 
-    def __init__(self, model: LanguageModel, bring: Callable[[], object] = lambda: None) -> None:
-        self._model, self._bring = model, bring
+    def __init__(self, model: LanguageModel, ready: Callable[[], AbstractContextManager[object]] = nullcontext) -> None:
+        self._model, self.ready = model, ready
         self.start, self.end = model.bounds
         self.size = len(model.embeddings)
         self.context_length = model.context_length
-
-    def bring(self) -> None:
-        self._bring()
 
     def encode(self, text: str) -> Sequence[int]:
         return self._model.vocabulary.encode(text)

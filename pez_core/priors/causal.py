@@ -1,6 +1,7 @@
 """A prior by a language model that reads from left to right."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import torch
@@ -38,8 +39,8 @@ class CausalModel(Protocol):
     @property
     def context_length(self) -> int: ...
 
-    def bring(self) -> None:
-        """Have the weights where texts are read; called before each reading."""
+    def ready(self) -> AbstractContextManager[object]:
+        """A context in which the weights are where texts are read; entered once for each reading."""
         ...
 
     def encode(self, text: str) -> Sequence[int]:
@@ -83,7 +84,6 @@ class CausalPrior:
     def _read(self, texts: Sequence[str]) -> None:
         if not texts:
             return
-        self._model.bring()
         whole = {text: (*self._model.start, *self._model.encode(text), *self._model.end) for text in texts}
         ordered = sorted(whole, key=lambda text: len(whole[text]))
         longest, most = len(whole[ordered[-1]]) - 1, self._model.context_length
@@ -92,8 +92,9 @@ class CausalPrior:
                 f"language model reads {most} tokens at most, and a prompt takes {longest}; shorten the prompt length, "
                 "or choose another model."
             )
-        for batch in _batches([whole[text] for text in ordered]):
-            self._nats.update(zip(ordered[batch], self._totals([whole[text] for text in ordered[batch]])))
+        with self._model.ready():
+            for batch in _batches([whole[text] for text in ordered]):
+                self._nats.update(zip(ordered[batch], self._totals([whole[text] for text in ordered[batch]])))
 
     def _totals(self, rows: Sequence[Ids]) -> list[float]:
         totals = torch.cat(in_parts(self._surprises, rows, len(rows)))

@@ -1,5 +1,7 @@
 """A prior by a causal language model: its numbers are those of transformers' own loss, and each text is read once."""
 
+from contextlib import contextmanager
+
 import pytest
 import torch
 from transformers import (
@@ -42,19 +44,23 @@ class Counting:
     """A model that notes what it is asked to encode, and how many texts it reads together."""
 
     def __init__(self, model):
-        self._model, self.encoded, self.together, self.brought = model, [], [], 0
+        self._model, self.encoded, self.together, self.readied, self.is_ready = model, [], [], 0, False
 
     def __getattr__(self, name):
         return getattr(self._model, name)
 
-    def bring(self):
-        self.brought += 1
+    @contextmanager
+    def ready(self):
+        self.readied, self.is_ready = self.readied + 1, True
+        yield
+        self.is_ready = False
 
     def encode(self, text):
         self.encoded.append(text)
         return self._model.encode(text)
 
     def states(self, ids):
+        assert self.is_ready
         self.together.append(len(ids))
         return self._model.states(ids)
 
@@ -131,7 +137,7 @@ def test_each_text_is_read_once(encoder, reader):
     assert first[0] == first[-1]
     again = prior.surprise(prompts[:2])
     assert again.tolist() == first[:2].tolist()
-    assert (len(counting.encoded), counting.brought) == (len(TEXTS), 1)
+    assert (len(counting.encoded), counting.readied, counting.is_ready) == (len(TEXTS), 1, False)
 
 
 def test_where_the_memory_is_short_fewer_texts_are_read_together(encoder, reader):
