@@ -104,7 +104,7 @@ class ComfyLanguageModel:
 
     def logits(self, states: Tensor) -> Tensor:
         states, model = states.to(compute_type(self._device)), self._transformer.model
-        if hasattr(model, "lm_head"):
+        if hasattr(model, "lm_head"):  # BaseGenerate.logits may take the embeddings all the same
             logits = model.lm_head(states)
         elif hasattr(self._transformer, "logits"):
             logits = self._transformer.logits(states[:, None])[:, 0]

@@ -27,10 +27,10 @@ def prior(clip: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 def check(server, graph: dict[str, Any]) -> list[float]:
     """Run; the prior's numbers are those of the model's own forward. Returns them."""
-    found, by_hand, read_back, same = server.run(graph)["probe"]
+    found, by_hand, events, same = server.run(graph)["probe"]
     assert found == pytest.approx(by_hand, rel=1e-3)
     assert len(set(found)) == 5 and min(found) > 1
-    assert read_back == 2, "once for the model itself, and once for the texts"
+    assert events == ["back", "back"], "once for the model itself, and once for the texts"
     assert same
     return found
 
@@ -86,10 +86,10 @@ def test_a_language_model_of_our_own_loader_is_read_as_without_comfyui(server, m
             "ProbeLanguagePrior", lines="\n".join(lines), random=False, language_model=["model", 0], evicted=True
         ),
     }
-    found, _, read_back, _ = server.run(graph)["probe"]
+    found, _, events, _ = server.run(graph)["probe"]
     words = ClipVocabulary()
     expected = CausalPrior(TextReader(load_language_model(model_folder)), words)
     ids = [words.encode(line) for line in lines]
     nats = [mean * (len(each) + 1) for mean, each in zip(expected.surprise(ids).tolist(), ids)]
     assert found == pytest.approx(nats, rel=1e-4)
-    assert read_back == 1
+    assert events == ["brought", "back"]

@@ -1,5 +1,6 @@
 """ComfyUI's own language model text encoders with a few narrow layers, and what a PEZ prior makes of texts by them."""
 
+import dataclasses
 import hashlib
 import importlib
 import io
@@ -77,8 +78,8 @@ class SmallLanguageModel:
 class LanguagePrior:
     """The whole surprise at each line of a text by a PEZ prior, and by the language model's own forward, one at a time.
 
-    With `random` weights the model guesses no better than by chance, which is then let pass. Besides it shows how often
-    the search was given the memory back, and whether the weights are what they were.
+    With `random` weights the model guesses no better than by chance, which is then let pass. Besides it shows when the
+    model of our own was brought and the search's given back, and whether the weights are what they were.
     """
 
     CATEGORY, FUNCTION, RETURN_TYPES, OUTPUT_NODE = "probe", "run", (), True
@@ -92,11 +93,13 @@ class LanguagePrior:
     def run(self, lines, random, clip=None, language_model=None, evicted=False):
         ours, vocabulary = _module("nodes.comfy.language_prior"), _module("pez_core.encoders.clip_vocabulary")
         given, ours.PLAUSIBLE = ours.PLAUSIBLE, math.inf if random else ours.PLAUSIBLE
-        read_back = []
+        events = []
+        if language_model:
+            language_model = dataclasses.replace(language_model, bring=lambda: events.append("brought"))
         words = vocabulary.ClipVocabulary()
         before = clip and _hash(clip)
         try:
-            prior = ours.language_prior(clip or language_model, words, lambda: read_back.append(True))
+            prior = ours.language_prior(clip or language_model, words, lambda: events.append("back"))
         finally:
             ours.PLAUSIBLE = given
         if evicted:
@@ -105,7 +108,7 @@ class LanguagePrior:
         found = [nats * (len(each) + 1) for nats, each in zip(prior.surprise(ids).tolist(), ids)]
         by_hand = [_by_hand(clip, words.decode(each)) for each in ids] if clip else []
         same = clip is None or _hash(clip) == before
-        return {"ui": {"text": [found, by_hand, len(read_back), same]}}
+        return {"ui": {"text": [found, by_hand, events, same]}}
 
 
 @torch.no_grad()
