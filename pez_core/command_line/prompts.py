@@ -11,8 +11,12 @@ from ..encoders import load_encoder
 from ..encoders.conditioning import CONDITIONING, MODES, POOLED, conditioning_encoder
 from ..encoders.embedded import EMBEDDED
 from ..encoders.pictures import open_pictures
+from ..errors import PezError
 from ..hard_prompt import HardPrompt
+from ..language import TextReader, load_language_model
+from ..priors import CausalPrior, Prior
 from ..settings import SearchSettings
+from ..vocabulary import Vocabulary
 from .options import add_command, chosen, output_options, settings_options
 from .progress import shown
 
@@ -61,12 +65,14 @@ def _search_options(options: argparse.ArgumentParser) -> None:
     batch = f"pictures drawn per step (default all, style {tasks.STYLE_BATCH})"
     rounds = f"rounds of token swaps afterwards, per step (default {SearchSettings().refinement})"
     language = "how much language counts: 0 for PEZ alone, by steps and candidates (default %(default)s)"
+    prior = "a language model, as a folder or GGUF file, in place of the embedded prior"
     preference = "how much nearer than a word a fragment must be"
     options.add_argument("--batch", type=int, metavar="PICTURES", help=batch)
     options.add_argument("--refinement", type=float, metavar="ROUNDS", help=rounds)
     options.add_argument("--weight-decay", type=float)
     options.add_argument("--word-preference", type=float, metavar="COSINE", help=preference)
     options.add_argument("--language", type=float, metavar="WEIGHT", help=language)
+    options.add_argument("--prior", type=Path, metavar="MODEL", help=prior)
     options.add_argument("--prefix", help="fixed text before the learned words")
     options.add_argument("--suffix", help="fixed text after the learned words")
 
@@ -87,13 +93,24 @@ def _result(options: argparse.Namespace) -> HardPrompt:
         return tasks.concat(encoder, options.prompts, options.separator)
     if options.command == "score":
         return tasks.score(encoder, options.text, encoder.encode_images(pictures))
+    prior = _prior(options, encoder.vocabulary)
     with shown(settings.total_steps) as on_step:
         if options.command == "distill":
             ratio = None if options.tokens else options.ratio
             encoder = conditioning_encoder(encoder) if options.mode == CONDITIONING else encoder
-            return tasks.distill(encoder, options.prompt, settings, ratio, on_step=on_step)
+            return tasks.distill(encoder, options.prompt, settings, ratio, on_step, prior)
         if options.command == "refine":
-            return tasks.refine(encoder, options.text, encoder.encode_images(pictures), settings, on_step=on_step)
+            targets = encoder.encode_images(pictures)
+            return tasks.refine(encoder, options.text, targets, settings, on_step=on_step, prior=prior)
         task = {"invert": tasks.invert, "style": tasks.style, "negative": tasks.negative}[options.command]
         others = encoder.encode_images(open_pictures(options.others)) if options.others else None
-        return task(encoder, encoder.encode_images(pictures), settings, others, on_step=on_step)
+        return task(encoder, encoder.encode_images(pictures), settings, others, on_step, prior)
+
+
+def _prior(options: argparse.Namespace, vocabulary: Vocabulary) -> Prior | None:
+    """The language model that was named, as a prior; None for the embedded one."""
+    if options.prior is None:
+        return None
+    if not options.language:
+        raise PezError("prior is not asked while language is 0; choose more, such as --language 1.")
+    return CausalPrior(TextReader(load_language_model(options.prior, options.device)), vocabulary)

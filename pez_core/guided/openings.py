@@ -13,7 +13,7 @@ SURPRISE = 0.025
 
 
 def openings(texts: Texts, guide: Guide, count: int) -> list[Context]:
-    """The `count` best texts by score, less `SURPRISE` for each nat, of the `PRICED` that score highest; the best first.
+    """The `count` best texts by score, less `SURPRISE` for each nat, of the `PRICED` with the highest scores; the best first.
 
     With 1 / SURPRISE near to the temperature of the encoder, that ranks them by their posterior probability.
 

@@ -7,6 +7,7 @@ from .fit import fit
 from .fit_file import fit_file
 from .loading import load_language_model
 from .model import LanguageModel
+from .reader import TextReader
 from .result import ClassificationResult, Ranked
 from .settings import FitSettings
 from .template import Template
@@ -14,6 +15,6 @@ from .verbalizer import Verbalizer
 
 __all__ = [
     "ClassificationResult", "Classifier", "Evaluation", "Examples", "FitSettings", "LanguageModel", "Ranked",
-    "Template", "Verbalizer", "evaluate", "few_shot", "fit", "fit_file", "load_language_model", "read_examples",
-    "split", "train_and_validation", "transfer",
+    "Template", "TextReader", "Verbalizer", "evaluate", "few_shot", "fit", "fit_file", "load_language_model",
+    "read_examples", "split", "train_and_validation", "transfer",
 ]  # fmt: skip

@@ -52,6 +52,21 @@ class LanguageModel:
         """Ids that the tokenizer puts before a text."""
         return tuple(self._tokenizer("a").input_ids[: -len(self.vocabulary.encode("a"))])
 
+    @property
+    def bounds(self) -> tuple[Ids, Ids]:
+        """Ids before and after a whole text: what the tokenizer puts before one, or a token that begins one, or the end
+        of the text before; and the end, if the tokenizer has one.
+
+        Raises PezError for a model that has none of them.
+        """
+        config, tokenizer = self.transformers_model.config, self._tokenizer
+        ends = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+        begins = [tokenizer.bos_token_id, getattr(config, "bos_token_id", None), *ends]
+        start = self.start or tuple(token for token in begins if token is not None)[:1]
+        if not start:
+            raise PezError(f"model {self.name!r} has no token that begins or ends a text; choose another one.")
+        return start, tuple(ends)
+
     def fingerprint(self) -> str:
         """A hash of all weights with their names: other weights, another fingerprint."""
         seen = hashlib.sha256()

@@ -1,7 +1,8 @@
 """Priors: how likely a text is, and which texts are likely."""
 
+from .causal import CausalModel, CausalPrior
 from .embedded import embedded_prior
 from .ngrams import NGrams
 from .prior import Prior
 
-__all__ = ["NGrams", "Prior", "embedded_prior"]
+__all__ = ["CausalModel", "CausalPrior", "NGrams", "Prior", "embedded_prior"]

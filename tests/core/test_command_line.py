@@ -10,6 +10,8 @@ import pytest
 
 from pez_core import HardPrompt
 from pez_core.command_line import main
+from pez_core.guided import decode
+from pez_core.language import TextReader
 
 QUICK = ["--tokens", "4", "--steps", "16", "--refinement", "0.25"]
 
@@ -52,6 +54,29 @@ def test_pictures_that_the_words_must_not_fit_change_them(capsys, picture_files,
 
 
 @pytest.mark.parametrize(
+    ("command", "more"),
+    [
+        ("invert", []),
+        ("style", []),
+        ("negative", []),
+        ("refine", ["the movie"]),
+        ("distill", ["the movie is dull and weak"]),
+    ],
+)
+def test_a_language_model_stands_in_for_the_embedded_prior(
+    capsys, monkeypatch, picture_file, model_folder, command, more
+):
+    monkeypatch.setattr(decode, "PHRASES", 40)
+    monkeypatch.setattr(decode, "OPENING_WORDS", 16)
+    read = []
+    monkeypatch.setattr(TextReader, "encode", lambda self, text: read.append(text) or [1])
+    pictures = [] if command == "distill" else [picture_file]
+    code, out, err = run(capsys, command, *more, *pictures, "--tokens", "3", "--language", "1", "--prior", model_folder)
+    assert code == 0, err
+    assert out.splitlines()[0] in read
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["invert", "gone.png"], "picture 'gone.png' does not exist"),
@@ -61,6 +86,8 @@ def test_pictures_that_the_words_must_not_fit_change_them(capsys, picture_files,
             "prefix, prompt length and suffix take 76 tokens together; shorten them to 75 or fewer",
         ),
         (["invert", "{picture}", "--model", "ViT-X"], "model 'ViT-X' is unknown"),
+        (["invert", "{picture}", "--prior", "gone"], "prior is not asked while language is 0"),
+        (["invert", "{picture}", "--language", "1", "--prior", "gone"], "model 'gone' is neither a folder nor a GGUF"),
         (["distill", ""], "prompt to distill is empty"),
         (["distill", "some words", "--ratio", "2"], "ratio is 2.0"),
         (["concat", "one"], "prompts to concatenate are fewer than two"),

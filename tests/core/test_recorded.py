@@ -23,14 +23,22 @@ FIT = (
     "--model {model} --out {folder}/fit --few-shot 16 --steps 30 --seed 5 --json"
 )
 PART = "--data {folder}/test.tsv --text text --label label --model {model} --limit 24 --json"
+DISTILL = "distill one_two_three_four_five_six_seven"
 COMMANDS = (
+    "invert {a} --seed 11 --json",
+    "invert {a} --tokens 4 --seed 11 --avoid {c} --prefix photo --suffix cold --block red --json",
+    "style {a} {b} {c} --seed 11 --json",
+    "negative {a} --seed 11 --keep {b} --json",
+    f"{DISTILL} --ratio 0.5 --seed 11 --json",
+    f"{DISTILL} --ratio 0.5 --mode conditioning --seed 11 --json",
+    "refine a_drawing_of_a_dog {a} --seed 11 --json",
     f"invert {{a}} {SEARCH}",
     f"invert {{a}} {{b}} {SEARCH} --avoid {{c}} --prefix photo --suffix cold --block red",
     f"invert {{c}} {SEARCH} --token-filter printable --word-preference 0.2 --refinement 0",
     f"style {{a}} {{b}} {{c}} {SEARCH} --batch 2",
     f"negative {{a}} {SEARCH} --keep {{b}}",
-    f"distill one_two_three_four_five_six_seven {SEARCH} --learning-rate 0.2 --weight-decay 0",
-    "distill one_two_three_four_five_six_seven --language 0 --ratio 0.5 --steps 20 --mode conditioning --seed 11 --json",
+    f"{DISTILL} {SEARCH} --learning-rate 0.2 --weight-decay 0",
+    f"{DISTILL} --language 0 --ratio 0.5 --steps 20 --mode conditioning --seed 11 --json",
     "concat red_rocket blue_moon --json",
     "score red_rocket {a} {b} --json",
     *(f"{FIT} --method {method}" for method in ("pez", "pez+refine", "autoprompt", "fluentprompt", "soft", "template")),

@@ -4,7 +4,7 @@ import hashlib
 
 import torch
 
-from . import faults, small_models
+from . import faults, language_models, small_models
 
 
 class Fingerprint:
@@ -87,4 +87,5 @@ NODE_CLASS_MAPPINGS = {
     "ProbePainted": Painted,
     **small_models.NODES,
     **faults.NODES,
+    **language_models.NODES,
 }

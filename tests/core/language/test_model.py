@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from pez_core import PezError
-from pez_core.language import Classifier, Examples, LanguageModel, Template
+from pez_core.language import Classifier, Examples, LanguageModel, Template, TextReader
 from pez_core.language.prefix_cache import Past
 
 SMALL = {
@@ -135,6 +135,45 @@ def test_ids_before_a_text_are_read_before_every_text(model, tokenizer, verbaliz
     logits = model.transformers_model(torch.tensor([whole])).logits[0, -1]
     assert torch.allclose(classes[0], logits[[ids[0] for _, ids in classifier.label_ids]], atol=1e-4)
     assert classifier.truncated(Examples(("the movie " * 60,), (0,)), 5)[1] == 1
+
+
+@pytest.mark.parametrize(
+    ("adds", "tokenizers", "configs", "ends", "bounds"),
+    [
+        (5, 6, 7, 8, ((5,), (8,))),
+        (None, 6, 7, 8, ((6,), (8,))),
+        (None, None, 7, 8, ((7,), (8,))),
+        (None, None, None, 8, ((8,), (8,))),
+        (None, None, 7, None, ((7,), ())),
+    ],
+)
+def test_a_whole_text_begins_with_what_begins_one_and_ends_with_the_end(
+    model, tokenizer, monkeypatch, adds, tokenizers, configs, ends, bounds
+):
+    other = LanguageModel(model.transformers_model, bounded(tokenizer, adds, tokenizers, ends), "other")
+    monkeypatch.setattr(other.transformers_model.config, "bos_token_id", configs)
+    assert other.bounds == bounds
+
+
+def test_a_model_that_has_no_bounds_reads_no_whole_texts(model, tokenizer, monkeypatch):
+    other = LanguageModel(model.transformers_model, bounded(tokenizer, None, None, None), "other")
+    monkeypatch.setattr(other.transformers_model.config, "bos_token_id", None)
+    with pytest.raises(PezError, match="model 'other' has no token that begins or ends a text; choose another one"):
+        TextReader(other)
+
+
+def bounded(tokenizer, adds, begins, ends):
+    """The tokenizer, with other ids at the beginning and at the end; `adds` is what it puts before a text."""
+    changed = copy.deepcopy(tokenizer)
+    changed.bos_token, changed.eos_token = (
+        None if each is None else tokenizer.convert_ids_to_tokens(each) for each in (begins, ends)
+    )
+    if adds is not None:
+        piece = tokenizer.convert_ids_to_tokens(adds)
+        changed.backend_tokenizer.post_processor = TemplateProcessing(
+            single=f"{piece} $A", special_tokens=[(piece, adds)]
+        )
+    return changed
 
 
 def test_the_context_is_the_configs(model, other):
