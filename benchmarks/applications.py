@@ -4,8 +4,8 @@
 
 Style: words learned from four pictures in a style, put after new subjects, against the style's name in words. Concat:
 the prompts of two pictures, joined, against their captions, joined. Distill: a long prompt shortened to shares of
-itself; what is drawn from both, from the same noise. Every search has the default settings, and `SECONDS`. What FILE
-holds already is not run again.
+itself; what is drawn from both, from the same noise. Every search has the default settings (*learned*), or no language
+(*descent*), and `SECONDS`. What FILE holds already is not run again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import multiprocessing
 import random
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -58,9 +58,11 @@ def style_rows(here: Miniature, trial: int) -> list[Row]:
     known = [number for number, fact in enumerate(facts) if not fact["held_out"]]
     shown = rng.sample([number for number in known if facts[number]["style"] == name], STYLE_PICTURES)
     subjects = rng.sample([number for number in known if number not in shown], SUBJECTS)
-    words = style(here.encoder, here.features[shown], _settings(trial)).text
+    words = {
+        way: style(here.encoder, here.features[shown], settings).text for way, settings in _settings(trial).items()
+    }
     rows = []
-    for way, said in {"learned": words, "named": f"{name} drawing"}.items():
+    for way, said in {**words, "named": f"{name} drawing"}.items():
         named, styles = [], []
         for subject in subjects:
             concept = facts[subject]["concept"]
@@ -75,8 +77,11 @@ def concat_rows(here: Miniature, trial: int) -> list[Row]:
     """Two pictures in one, by their learned prompts and by their captions."""
     known = [number for number, fact in enumerate(here.facts) if not fact["held_out"]]
     pair = random.Random(trial).sample(known, 2)
-    learned = [invert(here.encoder, here.features[picture : picture + 1], _settings(trial)).text for picture in pair]
-    ways = {"learned": learned, "captions": [here.facts[picture]["caption"] for picture in pair]}
+    ways = {
+        way: [invert(here.encoder, here.features[picture : picture + 1], settings).text for picture in pair]
+        for way, settings in _settings(trial).items()
+    }
+    ways["captions"] = [here.facts[picture]["caption"] for picture in pair]
     rows = []
     for way, prompts in ways.items():
         text = concat(here.encoder, prompts).text
@@ -95,7 +100,9 @@ def distill_rows(here: Miniature, trial: int) -> list[Row]:
     fact = here.facts[random.Random(trial).choice(known)]
     whole = long_prompt(fact)
     texts = {"whole": whole}
-    texts |= {str(ratio): distill(here.encoder, whole, _settings(trial), ratio).text for ratio in RATIOS}
+    for ratio in RATIOS:
+        for way, settings in _settings(trial).items():
+            texts[f"{ratio}, {way}"] = distill(here.encoder, whole, settings, ratio).text
     seen = {way: here.judge.encoder.encode_images(here.drawn(text)) for way, text in texts.items()}
     return [
         Row(
@@ -114,8 +121,10 @@ def long_prompt(fact: dict) -> str:
     return ", ".join([fact["caption"], *more])
 
 
-def _settings(trial: int) -> SearchSettings:
-    return SearchSettings(seed=trial, time_budget=SECONDS)
+def _settings(trial: int) -> dict[str, SearchSettings]:
+    """The default, and the same without language."""
+    learned = SearchSettings(seed=trial, time_budget=SECONDS)
+    return {"learned": learned, "descent": replace(learned, language=0.0)}
 
 
 APPLICATIONS: dict[str, Callable[[Miniature, int], list[Row]]] = {
@@ -145,7 +154,7 @@ def run(options: argparse.Namespace) -> dict:
             result["rows"] += [asdict(row) for row in job.result()]
             resume.save(options.json, result)
             for row in job.result():
-                print(f"{row.application:8} {row.way:9} {row.named:5.2f} {row.prompt}", flush=True)
+                print(f"{row.application:8} {row.way:13} {row.named:5.2f} {row.prompt}", flush=True)
     return result
 
 

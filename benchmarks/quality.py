@@ -174,7 +174,7 @@ def trajectory(
 ) -> tuple[Tensor, Tensor]:
     """The published loop on pictures (N, F) side by side, from ids (N, M): ids (steps, N, M) and scores (steps, N)."""
     encoder, _ = pictures_and_encoder()
-    settings = SearchSettings(TOKENS, steps, candidates=len(targets, language=0), learning_rate=learning_rate)
+    settings = SearchSettings(TOKENS, steps, candidates=len(targets), learning_rate=learning_rate, language=0)
     judge = FeatureJudge(encoder, Each(targets), settings)
     iterate = Iterate(encoder.tower.embed(starts), settings.learning_rate, settings.weight_decay)
     descent = Descent(judge, _projection(token_filter), iterate, torch.Generator())

@@ -107,7 +107,8 @@ class GuidedSearch:
 
     def _split(self, ids: Sequence[int]) -> Words:
         vocabulary = self._encoder.vocabulary
-        return tuple(tuple(vocabulary.encode(word)) for word in vocabulary.decode(ids).split())
+        words = (tuple(vocabulary.encode(word)) for word in vocabulary.decode(ids).split())
+        return tuple(word for word in words if word)
 
     def _told(self, ids: Ids) -> tuple[str, Ids, float]:
         """Learned ids as text, its ids as they read back, and its similarity."""

@@ -38,10 +38,10 @@ def progress_on_node(hidden: Any, measure: str, steps: int, time_budget: float |
         if now - last_shown >= SECONDS_BETWEEN_MESSAGES or progress.step == steps:
             last_shown = now
             bar.update_absolute(progress.step)
-            left = (now - began) / progress.step * (steps - progress.step)
-            if time_budget is not None:
-                left = max(0.0, min(left, began + time_budget - now))
             if progress.text:
+                left = (now - began) / progress.step * (steps - progress.step)
+                if time_budget is not None:
+                    left = max(0.0, min(left, began + time_budget - now))
                 message = {"value": progress.reported, "text": progress.text, "step": progress.step, "steps": steps}
                 _send(hidden.unique_id, {**place, "seconds_left": left, "measure": measure, **message})
 

@@ -16,7 +16,7 @@ LINES_PER_RUN = 10
 @contextmanager
 def shown(steps: int) -> Iterator[OnStep]:
     """Progress on standard error: a bar on a terminal, ten lines elsewhere. Ctrl-C asks the search to stop."""
-    interrupted = False
+    interrupted, last = False, None
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         nonlocal interrupted
@@ -25,6 +25,10 @@ def shown(steps: int) -> Iterator[OnStep]:
     bar = tqdm(total=steps, unit="step", disable=not sys.stderr.isatty())
 
     def on_step(progress: Progress) -> bool:
+        nonlocal last
+        if progress == last or not progress.step:
+            return interrupted
+        last = progress
         best = f"{progress.reported:.3f}  {progress.text}"
         bar.set_postfix_str(best, refresh=False)
         bar.update(progress.step - bar.n)

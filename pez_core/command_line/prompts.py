@@ -112,5 +112,5 @@ def _prior(options: argparse.Namespace, vocabulary: Vocabulary) -> Prior | None:
     if options.prior is None:
         return None
     if not options.language:
-        raise PezError("prior is not asked while language is 0; choose more, such as --language 1.")
+        raise PezError("prior is not asked while language is 0; choose more, such as 1.")
     return CausalPrior(TextReader(load_language_model(options.prior, options.device)), vocabulary)

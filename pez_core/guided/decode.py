@@ -13,7 +13,7 @@ from .texts import Ids, Texts, Words, spelled
 CONTEXTS = 16
 NAMED_BESIDE = 6
 LEAST_EVIDENCE, LEAST_GAIN = 0.03, 0.005
-OTHERS, MOST_SHARED = 4, 0.5
+OTHERS, MOST_SHARED = 7, 0.5
 FLUENCY = 0.002
 
 
@@ -45,7 +45,8 @@ class Decoder:
         """A given text after each edit, by the words that are evident beside it and beside plausible texts."""
         plausible = openings(self._texts, self._guide, CONTEXTS - 1)
         self._phrases = [spelled(given), *(context.ids for context in plausible)]
-        self._evidence = evidence(self._guide, [Context(self._texts, spelled(given)), *plausible])
+        roomy = [Context(self._texts, spelled(given))] if len(spelled(given)) < self._texts.room else []
+        self._evidence = evidence(self._guide, [*roomy, *plausible])
         evident = tuple((word,) for word in self._evidence.above(LEAST_EVIDENCE))
         words = (*evident, *(self._guide.split(plausible[0].ids) if plausible else ()))
         yield from refined(given, words, self._worth, self._guide.may_say, LEAST_GAIN, self._guide.longest)
@@ -53,7 +54,9 @@ class Decoder:
     def others(self, best: Ids) -> list[Ids]:
         """What becomes of the next phrases: texts that share at most half of their words with a better one."""
         found = [best]
-        for phrase in self._phrases[1 : 1 + OTHERS]:
+        for phrase in self._phrases[1:]:
+            if len(found) > OTHERS:
+                break
             *_, text = self._grown(phrase)
             if all(len(set(text) & set(better)) <= MOST_SHARED * len(set(text)) for better in found):
                 found.append(text)

@@ -13,14 +13,14 @@ SURPRISE = 0.025
 
 
 def openings(texts: Texts, guide: Guide, count: int) -> list[Context]:
-    """The `count` best texts by score, less `SURPRISE` for each nat, of the `PRICED` with the highest scores; the best first.
+    """The `count` best texts by score, less `SURPRISE` for each nat, among the `PRICED` of the highest score.
 
     With 1 / SURPRISE near to the temperature of the encoder, that ranks them by their posterior probability.
 
     Raises PezError when the tower gives NaN.
     """
     words = proposals(guide, [Context(texts, ())], FILLERS, WORDS)
-    known = [phrase for phrase in guide.prior.phrases(PHRASES) if len(phrase) <= guide.longest]
+    known = [phrase for phrase in guide.prior.phrases(PHRASES) if len(phrase) <= min(guide.longest, texts.room - 1)]
     tried = list(dict.fromkeys([*known, *((word,) for word in words)]))
     scores = texts.scores(tried)
     if not torch.isfinite(scores).any():

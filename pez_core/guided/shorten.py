@@ -10,7 +10,8 @@ from .refine import Worth, refined
 from .texts import Ids, Texts, Words, spelled
 
 SHARE = 0.25
-LEAST_GAIN, FLUENCY = 0.002, 0.002
+LEAST_GAIN, FLUENCY = 0.003, 0.003
+SMALLEST = 1e-3
 SHORTER = (0.75, 0.5, 0.25)
 
 
@@ -25,11 +26,13 @@ class Shortener:
     """Shortens a text that is read in `parts`; `whole` scores by all of them.
 
     Words go that lower the score least, less `FLUENCY` for each nat, until the guide's length is kept. Then words of
-    the text are put in, replaced and exchanged while each edit gains `LEAST_GAIN`.
+    the text are put in, replaced and exchanged while each edit gains `LEAST_GAIN`. Scores are counted from that of a
+    word alone, 0, to that of all words, 1: token states are alike whatever is said, and pooled features are not.
     """
 
     def __init__(self, whole: Texts, parts: Sequence[Part], guide: Guide) -> None:
-        self._whole, self._parts, self._guide = whole, parts, guide
+        self._whole, self._guide = whole, guide
+        self._parts = [part for part in parts if part.words]
 
     def shorten(self) -> Iterator[Ids]:
         """The text as it gets better; the last one is the result. Nothing where no text may be said."""
@@ -46,11 +49,14 @@ class Shortener:
         text: Words = ()
         for part in self._parts:
             share = max(1, longest * len(spelled(part.words)) // total)
-            text += self._left(part.words, self._worth(part.texts), share)
-        text = self._left(text, self._worth(self._whole), longest)
+            text += self._left(part.words, self._worth(part.texts, part.words), share)
+        words = tuple(dict.fromkeys(word for part in self._parts for word in part.words))
+        if not words:
+            return
+        text = self._left(text, self._worth(self._whole, words), longest)
         if text:
-            words = tuple(dict.fromkeys(word for part in self._parts for word in part.words))
-            yield from refined(text, words, self._worth(self._whole), self._guide.may_say, LEAST_GAIN, longest)
+            worth = self._worth(self._whole, words)
+            yield from refined(text, words, worth, self._guide.may_say, LEAST_GAIN, longest)
 
     def _left(self, text: Words, worth: Worth, longest: int) -> Words:
         """What is left of a text when it has `longest` ids at most, a share of what is too much going at a time."""
@@ -62,8 +68,11 @@ class Shortener:
             text = tuple(word for place, word in enumerate(text) if place not in gone)
         return text
 
-    def _worth(self, texts: Texts) -> Worth:
+    def _worth(self, texts: Texts, words: Words) -> Worth:
+        alone = texts.scores(words).mean()
+        span = max(SMALLEST, (1 - alone).item())
+
         def worth(prompts: Sequence[Ids]) -> Tensor:
-            return texts.scores(prompts) - FLUENCY * self._guide.surprise(prompts)
+            return (texts.scores(prompts) - alone) / span - FLUENCY * self._guide.surprise(prompts)
 
         return worth

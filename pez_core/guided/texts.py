@@ -30,6 +30,11 @@ class Texts:
         self.judge = judge
         self._read, self._pause = read, pause
 
+    @property
+    def room(self) -> int:
+        """How many ids are read at most."""
+        return self.judge.tower.window - len(self.judge.before) - len(self.judge.after)
+
     def scores(self, prompts: Sequence[Ids]) -> Tensor:
         """Scores (N,) by the objective alone, higher is better; NaN counts as the lowest."""
         new = sorted({prompt for prompt in prompts if prompt not in self._read}, key=lambda each: (len(each), each))

@@ -44,7 +44,7 @@ class Run:
         self._budget = math.inf if time_budget is None else time_budget
         self._began = time.monotonic() - seconds
         self._over: bool | None = None
-        self._told = (-1.0, "")
+        self._told = Progress(step, steps, -1.0, "")
 
     @property
     def seconds(self) -> float:
@@ -77,12 +77,12 @@ class Run:
         """Say how the best text does after this step."""
         if text:
             self.history.append(reported)
-        self._told = reported, text
+        self._told = Progress(self.step, self._steps, reported, text)
         self.again()
 
     def again(self) -> None:
         """Say once more what was told last, in the midst of a long step, so that it can be stopped."""
-        if self._on_step is not None and self._on_step(Progress(self.step, self._steps, *self._told)):
+        if self._on_step is not None and self._on_step(self._told):
             self._over = True
 
     def _late(self, share: float) -> bool:

@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from pez_core import PezError, SearchSettings, embedded_prior, invert
-from pez_core.guided import decode
+from pez_core.guided import decode, openings
 from pez_core.language import LanguageModel, TextReader, load_language_model
 from pez_core.priors import CausalPrior, causal
 
@@ -195,7 +195,7 @@ def test_phrases_are_those_of_the_other_prior_or_the_embedded_one(encoder, reade
 
 
 def test_a_search_is_guided_by_it_and_repeatable(encoder, contents, reader, monkeypatch):
-    monkeypatch.setattr(decode, "OPENING_WORDS", 16)
+    monkeypatch.setattr(openings, "WORDS", 16)
     monkeypatch.setattr(decode, "CONTEXTS", 4)
     settings = SearchSettings(language=1.0, tokens=4, seed=3)
 

@@ -1,6 +1,8 @@
 """Search guided by language: what it says of pictures, what it keeps of a given text, and what it obeys."""
 
+import re
 from dataclasses import replace
+from itertools import groupby
 
 import pytest
 import torch
@@ -81,10 +83,10 @@ def test_progress_tells_the_text_as_it_grows_and_stops_when_told(encoder, conten
     assert seen[-1].text == whole.text
     assert len(seen) >= 3
     told = dict.fromkeys((each.text, each.reported) for each in seen if each.text)
-    assert whole.history == tuple(reported for _, reported in told)
+    assert [reported for reported, _ in groupby(whole.history)] == [reported for _, reported in told]
     assert all(each.step <= each.steps == GUIDED.total_steps for each in seen)
     stopped = search(encoder, Match(contents.features[:1]), GUIDED, lambda progress: True)
-    assert stopped.text == seen[0].text
+    assert stopped.text == next(each.text for each in seen if each.text)
 
 
 def test_a_time_that_is_over_leaves_the_first_text(encoder, contents):
@@ -117,7 +119,7 @@ CAPTION = "a cartoon drawing of cherries on a red background, sticker, comic"
 
 
 def words_of(text):
-    return text.replace(",", " ").split()
+    return re.findall(r"\w+", text)
 
 
 def test_a_prompt_is_distilled_to_its_own_words(encoder):
@@ -137,15 +139,16 @@ def test_alternatives_of_a_distilled_prompt_are_shorter_yet(encoder):
 
 
 def test_a_distilled_prompt_keeps_of_every_window(encoder):
-    long = f"cherries {'and the ' * 50} rocket {'and the ' * 20}"
-    assert {"cherries", "rocket"} <= set(distill(encoder, long, replace(GUIDED, tokens=3)).text.split())
+    long = "cherries " * 75 + "rocket " * 75
+    assert {"cherries", "rocket"} == set(distill(encoder, long, replace(GUIDED, tokens=2)).text.split())
 
 
 def test_a_distilled_prompt_leaves_out_what_may_not_be_said(encoder):
     text = "a (cartoon:1.2) drawing of two rockets with cherries"
     short = distill(encoder, text, replace(GUIDED, blocklist=("cherries", "two rockets")), ratio=0.7).text
-    assert "cartoon" in short.split()
-    assert not {"(", ")", "cherries"} & set(short.split())
+    assert "cartoon" in words_of(short)
+    assert "cherries" not in words_of(short)
+    assert not set("()") & set(short)
     assert "two rockets" not in short
 
 
@@ -250,8 +253,8 @@ def words(*ids):
 
 
 def test_a_caption_is_edited_by_whole_words(encoder, cherries):
-    given = "a stencil drawing of upholstery and cherries"
-    pieces = set(encoder.vocabulary.encode("upholstery"))
+    given = "a stencil drawing of wheelbarrows and cherries"
+    pieces = set(encoder.vocabulary.encode("wheelbarrows"))
     left = pieces & set(refine(encoder, given, cherries).tokens)
     assert len(pieces) > 1 and left in (set(), pieces)
 

@@ -90,10 +90,11 @@ def test_any_text_has_a_score_or_is_refused_for_being_empty(encoder, contents, t
     assert len(found.pieces) == min(75, len(found.tokens))
 
 
+@pytest.mark.parametrize("language", [0.0, 1.0])
 @many(25)
 @given(text=st.one_of(ANY_TEXT, LONG_TEXT), ratio=st.floats(0.01, 0.99), token_filter=st.sampled_from(TOKEN_FILTERS))
-def test_any_prompt_is_distilled_or_refused(encoder, text, ratio, token_filter):
-    quick = SearchSettings(language=0, steps=2, candidates=1, refinement=0, token_filter=token_filter)
+def test_any_prompt_is_distilled_or_refused(encoder, language, text, ratio, token_filter):
+    quick = SearchSettings(steps=2, candidates=1, refinement=0, token_filter=token_filter, language=language)
     try:
         found = distill(encoder, text, quick, ratio)
     except PezError as error:

@@ -190,6 +190,6 @@ def test_what_was_told_last_can_be_said_again_and_end_the_run():
     run.tell(0.5, "a")
     run.next()
     run.again()
-    assert seen == [Progress(1, 5, -1.0, ""), Progress(1, 5, 0.5, "a"), Progress(2, 5, 0.5, "a")]
+    assert seen == [Progress(0, 5, -1.0, ""), *[Progress(1, 5, 0.5, "a")] * 2]
     assert run.history == [0.5]
     assert run.over and not run.next()

@@ -36,26 +36,29 @@ def _short(monkeypatch):
 def test_a_style_is_drawn_on_the_same_new_subjects_by_its_words_and_by_its_name(here, monkeypatch):
     drawn = []
     monkeypatch.setattr(Miniature, "drawn", lambda self, prompt: drawn.append(prompt) or [self.pixels[0]] * 2)
-    learned, named = applications.style_rows(here, 1)
-    assert (learned.way, named.way, named.prompt) == ("learned", "named", "flat drawing")
+    learned, descent, named = applications.style_rows(here, 1)
+    assert (learned.way, descent.way, named.way, named.prompt) == ("learned", "descent", "named", "flat drawing")
     subjects = [prompt.removesuffix(f" {learned.prompt}") for prompt in drawn[: applications.SUBJECTS]]
-    assert [prompt.removesuffix(" flat drawing") for prompt in drawn[applications.SUBJECTS :]] == subjects
+    assert [prompt.removesuffix(" flat drawing") for prompt in drawn[2 * applications.SUBJECTS :]] == subjects
     assert len(set(subjects)) == applications.SUBJECTS <= len(set(subjects) & {fact["concept"] for fact in here.facts})
 
 
 def test_two_pictures_are_drawn_in_one_by_their_prompts_and_by_their_captions(here):
-    learned, captions = applications.concat_rows(here, 0)
+    learned, descent, captions = applications.concat_rows(here, 0)
     assert captions.prompt.count("background") == 2 and ", a " in captions.prompt
-    assert ", " in learned.prompt and learned.prompt != captions.prompt
-    assert all(-1 <= row.similarity <= 1 and 0 <= row.named <= 1 for row in (learned, captions))
+    assert ", " in learned.prompt and len({learned.prompt, descent.prompt, captions.prompt}) == 3
+    assert all(-1 <= row.similarity <= 1 and 0 <= row.named <= 1 for row in (learned, descent, captions))
 
 
 def test_a_long_prompt_and_its_shares_are_drawn_from_the_same_noise(here):
     whole, *shorter = applications.distill_rows(here, 0)
     assert whole.similarity == pytest.approx(1, abs=1e-5)
-    assert [row.way for row in shorter] == ["0.7", "0.5", "0.3", "0.1"]
-    lengths = [len(here.encoder.vocabulary.encode(row.prompt)) for row in (whole, *shorter)]
-    assert lengths == sorted(lengths, reverse=True) and lengths[-1] >= 1
+    assert [row.way for row in shorter] == [
+        f"{ratio}, {way}" for ratio in (0.7, 0.5, 0.3, 0.1) for way in ("learned", "descent")
+    ]
+    for some in (shorter[::2], shorter[1::2]):
+        lengths = [len(here.encoder.vocabulary.encode(row.prompt)) for row in (whole, *some)]
+        assert lengths == sorted(lengths, reverse=True) and lengths[-1] >= 1
 
 
 def test_a_long_prompt_says_everything_that_is_true_of_the_picture(here):
