@@ -20,7 +20,7 @@ class ImageToHardPrompt(io.ComfyNode):
             node_id="PEZImageToHardPrompt",
             display_name="Image to Hard Prompt",
             aliases=["interrogate", "clip interrogator", "caption", "image to prompt", "image to text", "describe"],
-            advanced=["seed", "candidates", "projection_file"],
+            advanced=["steps", "seed", "candidates", "projection_file"],
             description="Finds a short text prompt for what one or more pictures show.",
             inputs=[
                 io.Image.Input("image", tooltip="The picture, or a batch of pictures of the same thing."),

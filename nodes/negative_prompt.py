@@ -18,7 +18,7 @@ class NegativePrompt(io.ComfyNode):
             node_id="PEZNegativePrompt",
             display_name="Negative Prompt",
             aliases=["image to negative prompt"],
-            advanced=["seed", "candidates", "projection_file"],
+            advanced=["steps", "seed", "candidates", "projection_file"],
             description="Finds a negative prompt: words for pictures to avoid, which do not fit the pictures to keep.",
             inputs=[
                 io.Image.Input("avoid", tooltip="Pictures that show what you do not want."),

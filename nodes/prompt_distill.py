@@ -22,7 +22,7 @@ class PromptDistill(io.ComfyNode):
             node_id="PEZPromptDistill",
             display_name="Prompt Distill",
             aliases=["shorten prompt", "compress prompt"],
-            advanced=["target_length", "steps", "seed", "candidates", "mode"],
+            advanced=["target_length", "steps", "seed", "candidates", "mode", "language"],
             description="Shortens a long prompt to fewer tokens that mean the same to the text encoder.",
             inputs=[
                 io.String.Input("text", multiline=True, dynamic_prompts=True, tooltip="The prompt to shorten."),

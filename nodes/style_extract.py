@@ -23,7 +23,7 @@ class StyleExtract(io.ComfyNode):
             node_id="PEZStyleExtract",
             display_name="Style Extract",
             aliases=["style to prompt", "style transfer"],
-            advanced=["steps", "seed", "candidates", "projection_file"],
+            advanced=["steps", "seed", "candidates", "projection_file", "language"],
             description="Finds a prompt for the style that several pictures share, and puts a subject before it.",
             inputs=[
                 io.Image.Input("images", tooltip="Pictures in one style, best of different things."),

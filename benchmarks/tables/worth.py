@@ -103,6 +103,15 @@ def headline(result: Result) -> str:
             f"- {_MEANT[name]}: ours less true captions {told[0]} and {told[1]}; ours less the published loop "
             f"{told[2]} and {told[3]}."
         )
+    known = _side(result, False)
+    of = {name: [row for row in known if row["method"] == name] for name in ("ours", CAPTIONS, "published")}
+    first = [percent(_mean(row["rank"] == 1 for row in rows)) for rows in of.values()]
+    perplexity = [f"{statistics.median(row['perplexity'] for row in some):,.0f}" for some in of.values()]
+    lines.append(
+        f"- On training concepts a judge names the right one first by {first[0]} of our prompts, {first[1]} of the "
+        f"true captions and {first[2]} of the published loop's prompts. Their median perplexity, by a language model, "
+        f"is {perplexity[0]}, {perplexity[1]} and {perplexity[2]}."
+    )
     return "\n".join(lines)
 
 

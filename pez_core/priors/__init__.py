@@ -2,7 +2,8 @@
 
 from .causal import CausalModel, CausalPrior
 from .embedded import embedded_prior
+from .mixture import Mixture
 from .ngrams import NGrams
 from .prior import Prior
 
-__all__ = ["CausalModel", "CausalPrior", "NGrams", "Prior", "embedded_prior"]
+__all__ = ["CausalModel", "CausalPrior", "Mixture", "NGrams", "Prior", "embedded_prior"]

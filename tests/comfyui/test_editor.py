@@ -97,7 +97,14 @@ def picture(name: str) -> dict[str, Any]:
 
 
 def search(image: list[Any], steps: int = 5, seed: int = 1) -> dict[str, Any]:
-    settings = {"prompt_length": 4, "steps": steps, "seed": seed, "candidates": 2, "projection_file": "none"}
+    settings = {
+        "prompt_length": 4,
+        "steps": steps,
+        "seed": seed,
+        "candidates": 2,
+        "projection_file": "none",
+        "language": 0,
+    }
     return node(SEARCH, image=image, encoder=["1", 0], **settings)
 
 

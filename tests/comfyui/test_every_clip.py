@@ -13,7 +13,7 @@ import pytest
 from tools.server import error_of
 
 PICTURE = {"class_type": "LoadImage", "inputs": {"image": "example.png"}}
-SEARCH = {"steps": 6, "seed": 1, "candidates": 2}
+SEARCH = {"steps": 6, "seed": 1, "candidates": 2, "language": 0}
 TEXT = "a castle on a hill above the sea at dusk, oil painting by a master, highly detailed"
 
 

@@ -28,7 +28,7 @@ def show(source: str, output: int = 0) -> dict[str, Any]:
 
 
 def invert(**changes: Any) -> dict[str, Any]:
-    inputs = {"image": ["picture", 0], "prompt_length": 4, "steps": STEPS, "seed": 1, "candidates": 2}
+    inputs = {"image": ["picture", 0], "prompt_length": 4, "steps": STEPS, "seed": 1, "candidates": 2, "language": 0}
     pez = node("PEZImageToHardPrompt", **{**inputs, "encoder": ["encoder", 0], **changes})
     return {"encoder": EMBEDDED, "picture": PICTURE, "pez": pez, "text": show("pez")}
 

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from benchmarks import sheets
+from pez_core import HardPrompt, SearchSettings, invert, load_encoder, refine
 from pez_core.encoders.clip_vocabulary import ClipVocabulary
 from pez_core.language import TextReader, load_language_model
 from pez_core.priors import CausalPrior
+from tools.server import REPOSITORY
 
 LINES = "\n".join(["old key", "a large body of water", "red heart on a table", "wood", "made of old wood of red water"])
 KINDS = ["qwen3_4b", "qwen3_8b", "qwen25_3b", "gemma2_2b", "gemma3_4b"]
@@ -93,3 +96,68 @@ def test_a_language_model_of_our_own_loader_is_read_as_without_comfyui(server, m
     nats = [mean * (len(each) + 1) for mean, each in zip(expected.surprise(ids).tolist(), ids)]
     assert found == pytest.approx(nats, rel=1e-4)
     assert events == ["brought", "back"]
+
+
+SEARCH = {"steps": 1, "seed": 3, "candidates": 1, "prompt_length": 3}
+
+
+def search(language_model: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    """A guided search on the embedded encoder, and what it found."""
+    source = {"model": language_model} if language_model else {}
+    inputs = {"image": ["picture", 0], "encoder": ["encoder", 0], **SEARCH, **changes}
+    if language_model:
+        inputs["language_model"] = ["model", 0]
+    return source | {
+        "encoder": node("PEZLoadEncoder", model="embedded", pretrained=""),
+        "picture": node("LoadImage", image="00.png"),
+        "pez": node("PEZImageToHardPrompt", **inputs),
+        "text": node("PreviewAny", source=["pez", 0]),
+    }
+
+
+def as_python_finds_it(task=invert, *given: str, prior=None) -> HardPrompt:
+    """The same search without ComfyUI."""
+    encoder = load_encoder()
+    picture = encoder.encode_images(sheets.read(REPOSITORY / "tests" / "data", "contents").pixels[:1])
+    return task(encoder, *given, picture, SearchSettings(tokens=3, seed=3), prior=prior)
+
+
+def test_a_search_is_guided_by_the_embedded_prior_where_none_is_connected(server):
+    assert server.run(search())["text"] == [as_python_finds_it().text]
+
+
+def test_without_language_the_steps_count(server):
+    assert server.run(search(language=0.0))["text"] != server.run(search())["text"]
+
+
+def test_a_caption_is_edited(server):
+    text = "a stencil drawing of a cat"
+    graph = search(caption=["caption", 0]) | {"caption": node("PrimitiveString", value=text)}
+    assert server.run(graph)["text"] == [as_python_finds_it(refine, text).text]
+    with pytest.raises(RuntimeError, match="language is 0, which edits no text; choose more, such as 1"):
+        graph["pez"]["inputs"]["language"] = 0.0
+        server.run(graph)
+
+
+def test_a_search_is_guided_by_a_language_model_of_our_own_loader(server, model_folder):
+    found = server.run(search(node("PEZLoadLanguageModel", model="tiny-gpt2")))["text"]
+    prior = CausalPrior(TextReader(load_language_model(model_folder)), ClipVocabulary())
+    assert found == [as_python_finds_it(prior=prior).text]
+
+
+def test_a_search_is_guided_by_the_text_encoder_that_comfyui_has_loaded(server):
+    small = {"small": node("ProbeSmallLanguageModel", kind="gemma2_2b")}
+    guesses = {"clip": ["small", 0], "pass": True}
+    try:
+        found = server.run(search(node("ProbeGuesses", **guesses)) | small)["text"]
+    finally:
+        guesses["pass"] = False
+        with pytest.raises(RuntimeError, match="clip predicts words no better than by chance"):
+            server.run(search(node("ProbeGuesses", **guesses)) | small)
+    assert found[0] and found != server.run(search())["text"]
+
+
+def test_a_clip_that_predicts_no_words_is_told_of_only_where_language_counts(server):
+    with pytest.raises(RuntimeError, match="clip has no language model that predicts words"):
+        server.run(search(node("ProbeSmallClip", kind="sd1")))
+    assert server.run(search(node("ProbeSmallClip", kind="sd1"), language=0.0))["text"][0]

@@ -15,7 +15,7 @@ from tools.server import REPOSITORY, error_of
 
 DATA = REPOSITORY / "tests" / "data"
 
-SEARCH = {"steps": 4, "seed": 1, "candidates": 2}
+SEARCH = {"steps": 4, "seed": 1, "candidates": 2, "language": 0}
 CLIP = {"class_type": "CLIPLoader", "inputs": {"clip_name": "clip_l.safetensors", "type": "stable_diffusion"}}
 BARE_CLIP = {
     "class_type": "CLIPLoader",
@@ -152,7 +152,17 @@ def test_pictures_to_avoid_turn_the_words_away(server):
         pictures = (
             {"image": ["picture", 0]} if kind == "PEZImageToHardPrompt" else {"images": ["picture", 0], "subject": ""}
         )
-        pez = node(kind, prompt_length=6, steps=60, seed=1, candidates=2, encoder=["encoder", 0], **pictures, **avoid)
+        pez = node(
+            kind,
+            prompt_length=6,
+            steps=60,
+            seed=1,
+            candidates=2,
+            language=0,
+            encoder=["encoder", 0],
+            **pictures,
+            **avoid,
+        )
         score = node("PEZPromptScore", text=["pez", 0], image=["other", 0], encoder=["encoder", 0])
         graph = {"encoder": EMBEDDED, "picture": PICTURE, "other": OTHER_PICTURE, "pez": pez, "score": score}
         return graph | {"avoided": show("score", 0)}
@@ -250,7 +260,7 @@ def test_a_text_of_several_windows_says_what_is_lost(server):
 def test_a_negative_prompt_is_near_to_what_is_to_be_avoided_and_far_from_what_is_to_be_kept(server):
     def graph(**keep: Any) -> dict[str, Any]:
         pez = node(
-            "PEZNegativePrompt", avoid=["picture", 0], prompt_length=6, steps=60, seed=1, candidates=2,
+            "PEZNegativePrompt", avoid=["picture", 0], prompt_length=6, steps=60, seed=1, candidates=2, language=0,
             encoder=["encoder", 0], **keep,
         )  # fmt: skip
         kept = node("PEZPromptScore", text=["pez", 0], image=["other", 0], encoder=["encoder", 0])

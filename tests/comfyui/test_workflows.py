@@ -20,10 +20,11 @@ LARGEST_THUMBNAIL = 60_000
 GROWTH = 170
 TITLE_BAR = 30
 
-SET_STEPS = """(steps) => {
+SET_STEPS = """(steps) => {  // which matter without language
     const searches = window.app.graph._nodes.filter((node) => node.type.startsWith('PEZ'));
     const widgets = searches.flatMap((node) => node.widgets ?? []);
     for (const widget of widgets.filter((widget) => widget.name === 'steps')) widget.value = steps;
+    for (const widget of widgets.filter((widget) => widget.name === 'language')) widget.value = 0;
 }"""
 LEARNED = "Learned prompt"
 LEARNED_PROMPT = f"window.app.graph._nodes.find((node) => node.title === '{LEARNED}')"
@@ -58,7 +59,7 @@ def area(node: dict) -> tuple[float, float, float, float]:
 
 
 def run_in_editor(page, steps: int) -> str:
-    """Queue the open workflow with so many steps in every search; its id."""
+    """Queue the open workflow with so many steps, and no language, in every search; its id."""
     page.evaluate(SET_STEPS, steps)
     return queue(page)
 
@@ -123,12 +124,12 @@ def test_one_without_downloads_shows_its_prompts_and_pictures(page, server, path
     workflow = read(path)
     open_workflow(editor_page, workflow, path.stem)
     errors.clear()
-    record = server.finish(run_in_editor(editor_page, 6))
+    record = server.finish(queue(editor_page))
     assert record["status"]["status_str"] == "success", error_of(record)
     found = {node: output["pez"][0]["text"] for node, output in record["outputs"].items() if "pez" in output}
     wait_for_results(editor_page, record)
     assert shown_results(editor_page) == found
-    assert all(len(text.split()) >= 2 for text in found.values())
+    assert all(found.values())
     for node in workflow["nodes"]:
         if node["type"] == "PreviewImage":
             pictures = record["outputs"][str(node["id"])]["images"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pez_core import embedded_prior
-from pez_core.priors import NGrams
+from pez_core.priors import Mixture, NGrams
 from pez_core.priors.ngrams import FINENESS
 
 
@@ -83,3 +83,26 @@ def test_the_file_is_small(prior):
 
     assert (FOLDER / FILE).stat().st_size < 8e6
     assert math.isfinite(prior.surprise([[320]]).item())
+
+
+class Says:
+    """Whole texts have these nats, in the order in which they are asked."""
+
+    def __init__(self, *nats):
+        self.nats = nats
+
+    def surprise(self, prompts):
+        return torch.tensor([nats / (len(prompt) + 1) for nats, prompt in zip(self.nats, prompts)])
+
+    def phrases(self, count):
+        return [self.nats][:count]
+
+
+def test_a_mixture_has_the_mean_of_the_probabilities_of_whole_texts():
+    found = Mixture([Says(1.0, 30.0), Says(3.0, 2.0)]).surprise([(5,), (5, 6, 7)]) * torch.tensor([2.0, 4.0])
+    expected = [-math.log((math.exp(-one) + math.exp(-other)) / 2) for one, other in ((1.0, 3.0), (30.0, 2.0))]
+    assert found.tolist() == pytest.approx(expected)
+
+
+def test_the_phrases_of_a_mixture_are_those_of_the_first():
+    assert Mixture([Says(1.0), Says(2.0)]).phrases(5) == [(1.0,)]

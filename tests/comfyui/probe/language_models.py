@@ -111,6 +111,20 @@ class LanguagePrior:
         return {"ui": {"text": [found, by_hand, events, same]}}
 
 
+class Guesses:
+    """Passes a CLIP on, and from then on lets a language model pass that guesses, as random weights do, or not."""
+
+    CATEGORY, FUNCTION, RETURN_TYPES = "probe", "run", ("CLIP",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"clip": ("CLIP",), "pass": ("BOOLEAN",)}}
+
+    def run(self, clip, **how):
+        _module("nodes.comfy.language_prior").PLAUSIBLE = math.inf if how["pass"] else 0.9
+        return (clip,)
+
+
 @torch.no_grad()
 def _by_hand(clip, text):
     clip.load_model()
@@ -150,4 +164,4 @@ def _pieces():
     return torch.tensor(list(model.getvalue()), dtype=torch.uint8)
 
 
-NODES = {"ProbeSmallLanguageModel": SmallLanguageModel, "ProbeLanguagePrior": LanguagePrior}
+NODES = {"ProbeSmallLanguageModel": SmallLanguageModel, "ProbeLanguagePrior": LanguagePrior, "ProbeGuesses": Guesses}
