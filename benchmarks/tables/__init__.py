@@ -27,7 +27,8 @@ def _of(name: str, write: Callable[[dict[str, Any]], str]) -> Callable[[], str]:
 
 
 def _readme() -> str:
-    return f"{worth.headline(result('worth'))}\n{quality.headline(result('quality'))}"
+    parts = {"worth": worth, "applications": applications, "quality": quality}
+    return "\n".join(part.headline(result(name)) for name, part in parts.items())
 
 
 MODULES = {

@@ -34,6 +34,28 @@ def drawn(result: Result) -> str:
     return table(head, lines)
 
 
+def headline(result: Result) -> str:
+    """What README says: what is drawn from ours, from what a person would say, and without language."""
+
+    def mean(application: str, way: str, of: str) -> float:
+        some = [row for row in result["rows"] if (row["application"], row["way"]) == (application, way)]
+        return statistics.mean(row[of] for row in some)
+
+    style = {
+        way: f"{percent(mean('style', way, 'named'))} and {percent(mean('style', way, 'style_match'))}"
+        for way in ("learned", "named", "descent")
+    }
+    concat = {way: f"{mean('concat', way, 'similarity'):.3f}" for way in ("learned", "captions", "descent")}
+    distill = {way: f"{mean('distill', f'0.3, {way}', 'similarity'):.3f}" for way in ("learned", "descent")}
+    return (
+        f"- A new subject drawn in a style is recognised, and its style, for {style['learned']} by our words for it, "
+        f"{style['named']} by its name and {style['descent']} without language. What is drawn from the prompts of two "
+        f"pictures has a similarity of {concat['learned']} to both by ours, {concat['captions']} by true captions and "
+        f"{concat['descent']} without language. What is drawn from 30 % of a long prompt has {distill['learned']} to "
+        f"what the whole draws, and {distill['descent']} without language."
+    )
+
+
 def _mean(values: list[float | None], told: Callable[[float], str]) -> str:
     known = [value for value in values if value is not None]
     return told(statistics.mean(known)).replace("-", "−") if known else "–"

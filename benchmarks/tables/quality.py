@@ -141,13 +141,14 @@ def headline(result: Result) -> str:
     )
     return "\n".join(
         [
-            f"- Against the strongest form of the published loop, `{form}`, after {whole} steps, on {len(one.gains)} "
-            f"pictures: in {percent(one.time)} of its time one candidate differs by {one.told}, eight with refinement "
-            f"by {most.told}. In the same time, on {len(equal.gains)} pictures: one candidate by {equal_one.told}, "
+            f"- Without language, by the model searched on, against the strongest form of the published loop, "
+            f"`{form}`, after {whole} steps, on {len(one.gains)} pictures: in {percent(one.time)} of its time one "
+            f"candidate differs by {one.told}, eight with refinement by {most.told}. In the same time, on "
+            f"{len(equal.gains)} pictures: one candidate by {equal_one.told}, "
             f"eight with refinement by {equal.told}.",
-            f"- The right style of four is found in {styles}.",
-            "- Against the loop as published, which chooses a prompt without reading its text again, eight with "
-            f"refinement differ by {plain.told}{carried}.",
+            f"- Without language the right style of four is found in {styles}.",
+            "- Without language, against the loop as published, which chooses a prompt without reading its text again, "
+            f"eight with refinement differ by {plain.told}{carried}.",
         ]
     )
 

@@ -77,3 +77,18 @@ def test_the_table_has_a_line_for_each_way_with_its_worst():
     rows = [{**row, "named": 1.0, "similarity": 0.5}, {**row, "named": 0.0, "similarity": -0.1}]
     line = tables.drawn({"rows": rows}).splitlines()[2]
     assert line == "| concat | learned | both concepts: 50 % | – | 0.200 | −0.100 | 2 |"
+
+
+def test_the_headline_compares_ours_with_what_a_person_says_and_with_no_language():
+    def row(application, way, named, similarity):
+        return {"application": application, "way": way, "named": named, "style_match": named, "similarity": similarity}
+
+    rows = [
+        *(row("style", way, named, None) for way, named in (("learned", 0.5), ("named", 1.0), ("descent", 0.0))),
+        *(row("concat", way, 0.0, near) for way, near in (("learned", 0.3), ("captions", 0.4), ("descent", 0.1))),
+        *(row("distill", f"0.3, {way}", 0.0, near) for way, near in (("learned", 0.8), ("descent", 0.2))),
+    ]
+    told = tables.headline({"rows": rows})
+    assert "for 50 % and 50 % by our words for it, 100 % and 100 % by its name and 0 % and 0 % without language" in told
+    assert "0.300 to both by ours, 0.400 by true captions and 0.100 without" in told
+    assert "0.800 to what the whole draws, and 0.200 without" in told
