@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -161,3 +162,18 @@ def test_a_clip_that_predicts_no_words_is_told_of_only_where_language_counts(ser
     with pytest.raises(RuntimeError, match="clip has no language model that predicts words"):
         server.run(search(node("ProbeSmallClip", kind="sd1")))
     assert server.run(search(node("ProbeSmallClip", kind="sd1"), language=0.0))["text"][0]
+
+
+def test_cancel_ends_a_search_while_it_reads(server):
+    graph = search() | {
+        "clip": node("CLIPLoader", clip_name="clip_l.safetensors", type="stable_diffusion"),
+        "vision": node("CLIPVisionLoader", clip_name="vit_l.safetensors"),
+    }
+    del graph["pez"]["inputs"]["encoder"], graph["encoder"]
+    graph["pez"]["inputs"] |= {"clip": ["clip", 0], "clip_vision": ["vision", 0], "prompt_length": 8}
+    identity = server.queue(graph)
+    time.sleep(15)
+    assert server.get("/queue")["queue_running"], "it has thousands of texts to read"
+    server.post("/interrupt", {})
+    record = server.finish(identity, seconds=20)
+    assert [kind for kind, _ in record["status"]["messages"]][-1] == "execution_interrupted"
