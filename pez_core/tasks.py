@@ -48,11 +48,16 @@ def refine(
 
     It may become as long as `settings.tokens`, or as it is. `targets` and `avoid` are unit features (T, F).
 
-    Raises PezError for an empty text, and where language does not count.
+    Raises PezError for an empty text, one that is longer than a window, and where language does not count.
     """
     tokens = encoder.vocabulary.encode(text)
     if not tokens:
         raise PezError("text to refine is empty; write a prompt.")
+    if len(tokens) > encoder.tower.window:
+        raise PezError(
+            f"text to refine takes {len(tokens)} tokens, and {encoder.tower.window} are read at once; shorten it, for "
+            "example by distilling it first."
+        )
     if not settings.language:
         raise PezError("language is 0, which edits no text; choose more, such as 1.")
     settings = replace(settings, tokens=max(settings.tokens, len(tokens)))

@@ -52,16 +52,10 @@ class Shared:
         return found[1:]
 
     def _grown(self, words: Sequence[int]) -> Iterator[Ids]:
-        first = next((((word,),) for word in words if self._guide.may_say((word,))), None)
+        offered, may_say = tuple((word,) for word in words), self._guide.may_say
+        first = next((word for word in offered if may_say(word)), None)
         if first:
-            yield from refined(
-                first,
-                tuple((word,) for word in words),
-                self._worth,
-                self._guide.may_say,
-                LEAST_GAIN,
-                self._guide.longest,
-            )
+            yield from refined((first,), offered, self._worth, may_say, LEAST_GAIN, self._guide.longest)
 
     def _worth(self, prompts: Sequence[Ids]) -> torch.Tensor:
         """The mean score (N,) of prompts before and after each context, less what they surprise."""

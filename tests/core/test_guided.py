@@ -286,6 +286,7 @@ def test_refining_takes_the_best_edit_that_may_be_said():
         ("cat", replace(GUIDED, language=0.0), "language is 0"),
         ("a cat", replace(GUIDED, blocklist=("cat",)), "text 'a cat' holds what the blocklist forbids"),
         ("(cat:1.2)", GUIDED, "prompt syntax; take it out"),
+        ("cat " * 76, GUIDED, "text to refine takes 76 tokens, and 75 are read at once; shorten it"),
     ],
 )
 def test_what_cannot_be_refined_is_said(encoder, cherries, text, settings, message):
