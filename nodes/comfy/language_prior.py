@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...pez_core import Encoder, PezError, Prior, SearchSettings
 from ...pez_core.language import LanguageModel, TextReader
-from ...pez_core.priors import CausalPrior
+from ...pez_core.priors import CausalPrior, Mixture, embedded_prior
 from ...pez_core.priors.causal import LOGITS
 from ...pez_core.vocabulary import Vocabulary
 from .held_weights import cast_weights, compute_type
@@ -64,10 +64,10 @@ def language_prior(source: Any, vocabulary: Vocabulary, back: Callable[[], objec
 
 
 def prior_of(source: Any, encoder: Encoder, settings: SearchSettings) -> Prior | None:
-    """The prior for a search by what is connected; None where nothing is, or where language does not count."""
+    """What is connected, mixed with the embedded prior; None where nothing is, or where language does not count."""
     if source is None or not settings.language:
         return None
-    return language_prior(source, encoder.vocabulary, encoder.bring)
+    return Mixture([embedded_prior(), language_prior(source, encoder.vocabulary, encoder.bring)])
 
 
 class ComfyLanguageModel:

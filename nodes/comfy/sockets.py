@@ -83,8 +83,8 @@ def language_input() -> io.Float.Input:
 def language_model_input() -> io.Input:
     return io.MultiType.Input(
         "language_model", [io.Clip, PezLanguageModel], optional=True,
-        tooltip="A language model to say which words are likely, in place of the embedded one: a CLIP with Gemma, "
-        "Qwen3 or Ministral, or one from Load Language Model.",
+        tooltip="A language model to say which words are likely, beside the embedded one: a CLIP with Gemma, Qwen3 or "
+        "Ministral, or one from Load Language Model.",
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from ..encoders.pictures import open_pictures
 from ..errors import PezError
 from ..hard_prompt import HardPrompt
 from ..language import TextReader, load_language_model
-from ..priors import CausalPrior, Prior
+from ..priors import CausalPrior, Mixture, Prior, embedded_prior
 from ..settings import SearchSettings
 from ..vocabulary import Vocabulary
 from .options import add_command, chosen, output_options, settings_options
@@ -65,7 +65,7 @@ def _search_options(options: argparse.ArgumentParser) -> None:
     batch = f"pictures drawn per step (default all, style {tasks.STYLE_BATCH})"
     rounds = f"rounds of token swaps afterwards, per step (default {SearchSettings().refinement})"
     language = "how much language counts: 0 for PEZ alone, by steps and candidates (default %(default)s)"
-    prior = "a language model, as a folder or GGUF file, in place of the embedded prior"
+    prior = "a language model, as a folder or GGUF file, to ask beside the embedded prior"
     preference = "how much nearer than a word a fragment must be"
     options.add_argument("--batch", type=int, metavar="PICTURES", help=batch)
     options.add_argument("--refinement", type=float, metavar="ROUNDS", help=rounds)
@@ -108,9 +108,10 @@ def _result(options: argparse.Namespace) -> HardPrompt:
 
 
 def _prior(options: argparse.Namespace, vocabulary: Vocabulary) -> Prior | None:
-    """The language model that was named, as a prior; None for the embedded one."""
+    """The language model that was named, mixed with the embedded prior; None for that alone."""
     if options.prior is None:
         return None
     if not options.language:
         raise PezError("prior is not asked while language is 0; choose more, such as 1.")
-    return CausalPrior(TextReader(load_language_model(options.prior, options.device)), vocabulary)
+    model = load_language_model(options.prior, options.device)
+    return Mixture([embedded_prior(), CausalPrior(TextReader(model), vocabulary)])

@@ -17,10 +17,15 @@ from pez_core.guided.refine import edits, refined
 from pez_core.guided.texts import Texts
 from pez_core.optimiser.projection import Projection
 from pez_core.priors import embedded_prior
-from training.captions import STYLE_WORDS
 
 GUIDED = SearchSettings(language=1.0, seed=3)
 FEW = 6
+STYLE_WORDS = {  # that the embedded model read for each style
+    "glossy": ("glossy", "shiny", "rendered"),
+    "flat": ("flat", "simple", "vector"),
+    "stencil": ("stencil", "outline", "monochrome"),
+    "cartoon": ("cartoon", "sticker", "comic"),
+}
 
 
 @pytest.fixture(scope="module")
