@@ -21,6 +21,7 @@ class JointTower(TextTower):
         self.name = " + ".join(tower.name for tower in towers)
         self.start_id, self.end_id = towers[0].start_id, towers[0].end_id
         self.context_length = min(tower.context_length for tower in towers)
+        self.logit_scale = sum(tower.logit_scale for tower in towers) / len(towers)
         self._towers = towers
 
     @property

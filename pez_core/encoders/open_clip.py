@@ -39,6 +39,9 @@ class OpenClipTower(CausalTower):
         self._text = text.requires_grad_(False).eval()
         self.blocks = [_open_clip_block(layer) for layer in layers]
         self.pad_id = getattr(text, "pad_id", 0)
+        scale: Tensor | None = getattr(model, "logit_scale", None)
+        if scale is not None:
+            self.logit_scale = scale.exp().item()
 
     @property
     def tables(self) -> Sequence[Tensor]:

@@ -18,13 +18,15 @@ Remembered = Sequence[Any]
 class TextTower(ABC):
     """A CLIP text encoder over embeddings instead of ids. No weight is copied and none gets a gradient.
 
-    `context_length` is how many positions it has, those of start and end included.
+    `context_length` is how many positions it has, those of start and end included. `logit_scale` is what similarities
+    were multiplied by in its training to be logits (Radford et al. 2021, section 2.5): 100 for the published CLIPs.
     """
 
     name: str
     start_id: int
     end_id: int
     context_length: int
+    logit_scale: float = 100.0
 
     @property
     @abstractmethod

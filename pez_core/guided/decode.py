@@ -12,9 +12,9 @@ from .texts import Ids, Texts, Words, spelled
 
 CONTEXTS = 16
 NAMED_BESIDE = 6
-LEAST_EVIDENCE, LEAST_GAIN = 0.03, 0.005
+LEAST_EVIDENCE, LEAST_GAIN = 1.09, 0.182
 OTHERS, MOST_SHARED = 7, 0.5
-FLUENCY = 0.002
+FLUENCY = 0.073
 
 
 class Decoder:

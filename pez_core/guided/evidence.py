@@ -27,7 +27,7 @@ class Context(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """Words, and the gain (N,) in score that each brings to three of four texts, the highest first."""
+    """Words, and the gain (N,) in logits that each brings to three of four texts, the highest first."""
 
     words: tuple[int, ...]
     gains: Tensor
@@ -40,7 +40,7 @@ def evidence(guide: Guide, contexts: Sequence[Context]) -> Evidence:
     """The words that are confirmed in `contexts`: those that the gradient asks for, tried before and after."""
     words = proposals(guide, contexts, FILLERS, PROPOSALS)
     for tried in (contexts[:FIRST_TEXTS], contexts):
-        found = torch.nanquantile(_gains(words, tried), QUANTILE, dim=1).nan_to_num(nan=-1.0)
+        found = torch.nanquantile(_gains(words, tried), QUANTILE, dim=1).nan_to_num(nan=-torch.inf)
         order = found.argsort(descending=True, stable=True)[:KEPT].tolist()
         words, gains = [words[place] for place in order], found[order]
     return Evidence(tuple(words), gains)

@@ -9,13 +9,13 @@ from .texts import Texts
 
 FILLERS, WORDS = 64, 256
 PHRASES, PRICED = 4096, 512
-SURPRISE = 0.025
+SURPRISE = 0.91
 
 
 def openings(texts: Texts, guide: Guide, count: int) -> list[Context]:
     """The `count` best texts by score, less `SURPRISE` for each nat, among the `PRICED` of the highest score.
 
-    With 1 / SURPRISE near to the temperature of the encoder, that ranks them by their posterior probability.
+    Scores are logits, so with SURPRISE near to 1 that ranks them by their posterior probability.
 
     Raises PezError when the tower gives NaN.
     """

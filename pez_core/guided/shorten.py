@@ -70,7 +70,7 @@ class Shortener:
 
     def _worth(self, texts: Texts, words: Words) -> Worth:
         alone = texts.scores(words).mean()
-        span = max(SMALLEST, (1 - alone).item())
+        span = max(SMALLEST, texts.judge.tower.logit_scale - alone.item())
 
         def worth(prompts: Sequence[Ids]) -> Tensor:
             return (texts.scores(prompts) - alone) / span - FLUENCY * self._guide.surprise(prompts)

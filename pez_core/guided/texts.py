@@ -21,7 +21,7 @@ def spelled(words: Words) -> Ids:
 
 
 class Texts:
-    """What learned ids score under an objective.
+    """What learned ids score under an objective, in logits: cosines times the tower's scale, comparable with nats.
 
     `read` has the features (F,) of texts; objectives may share it. `pause` is called after every `TOGETHER` texts.
     """
@@ -36,12 +36,13 @@ class Texts:
         return self.judge.tower.window - len(self.judge.before) - len(self.judge.after)
 
     def scores(self, prompts: Sequence[Ids]) -> Tensor:
-        """Scores (N,) by the objective alone, higher is better; NaN counts as the lowest."""
+        """Scores (N,) in logits by the objective alone, higher is better; NaN counts as the lowest."""
         new = sorted({prompt for prompt in prompts if prompt not in self._read}, key=lambda each: (len(each), each))
         if new:
             self._read.update(zip(new, torch.cat(in_parts(self._features, new, TOGETHER))))
         features = torch.stack([self._read[prompt] for prompt in prompts])
-        return self.judge.objective.score(features).cpu().nan_to_num(nan=-torch.inf)
+        logits = self.judge.tower.logit_scale * self.judge.objective.score(features)
+        return logits.cpu().nan_to_num(nan=-torch.inf)
 
     def _features(self, prompts: Sequence[Ids]) -> Tensor:
         features = self.judge.read(prompts)

@@ -9,6 +9,7 @@ import torch
 
 from pez_core import Match, PezError, SearchSettings, distill, invert, negative, refine, search, style
 from pez_core.best import ReadBack
+from pez_core.encoders.joint import JointTower
 from pez_core.feature_judge import FeatureJudge
 from pez_core.guided.evidence import Context, _gains, evidence, proposals
 from pez_core.guided.guide import Guide
@@ -309,3 +310,21 @@ def test_a_tower_that_gives_nan_is_said(encoder, cherries, monkeypatch):
     monkeypatch.setattr(type(encoder.tower), "read", lambda self, pooled: read(self, pooled) * torch.nan)
     with pytest.raises(PezError, match="gives NaN"):
         search(encoder, Match(cherries), GUIDED)
+
+
+def test_scores_are_in_logits_of_the_model_that_is_searched(encoder, cherries):
+    texts, _ = parts(encoder, cherries)
+    (score,) = texts.scores([tuple(encoder.vocabulary.encode("cherries"))]).tolist()
+    similarity = (encoder.encode_text("cherries")[0] @ cherries[0]).item()
+    assert encoder.tower.logit_scale == pytest.approx(36.44, abs=0.01)
+    assert score == pytest.approx(encoder.tower.logit_scale * similarity, rel=1e-4)
+
+
+def test_towers_side_by_side_have_the_mean_of_their_scales(encoder):
+    class Published(type(encoder.tower)):
+        def __init__(self):
+            vars(self).update(vars(encoder.tower))
+            del self.logit_scale
+
+    both = JointTower([encoder.tower, Published()])
+    assert both.logit_scale == pytest.approx((encoder.tower.logit_scale + 100) / 2)
