@@ -34,7 +34,7 @@ def test_a_newcomer_has_a_prompt_in_a_few_clicks(tmp_path):
                 thing.first.click()
             newcomers_page.locator(RESULT).wait_for(timeout=300_000)
             assert len(wanted) <= MOST_CLICKS
-            assert len(newcomers_page.locator(RESULT).inner_text().split()) >= 2
+            assert newcomers_page.locator(RESULT).inner_text().strip()
             assert errors == []
     finally:
         server.stop()
