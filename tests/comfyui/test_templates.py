@@ -212,7 +212,7 @@ def test_a_blueprint_runs_without_downloads(page, server, path):
     editor_page.evaluate(SHOW, 0)
     record = server.finish(queue(editor_page))
     texts = [output["text"][0] for output in record["outputs"].values() if "text" in output]
-    assert texts and all(len(text.split()) >= 2 for text in texts)
+    assert texts and all(texts)
     assert errors == []
 
 
