@@ -1,6 +1,7 @@
 """What people come for: invert, style, distill, concat and score."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from torch import Tensor
@@ -62,8 +63,7 @@ def refine(
         raise PezError("language is 0, which edits no text; choose more, such as 1.")
     settings = replace(settings, tokens=max(settings.tokens, len(tokens)))
     objective = _attract(targets, avoid, settings.batch)
-    encoder.bring()
-    with encoder.held():
+    with _ready(encoder):
         found = GuidedSearch(encoder, objective, settings, on_step, prior).edited(text)
         return _result("refine", encoder, objective, settings, found)
 
@@ -85,8 +85,7 @@ def style(
     if not settings.language:
         return _searched("style", encoder, objective, settings, on_step, prior)
     each = [_attract(target[None], avoid, None) for target in targets]
-    encoder.bring()
-    with encoder.held():
+    with _ready(encoder):
         found = GuidedSearch(encoder, objective, settings, on_step, prior).shared(each)
         return _result("style", encoder, objective, settings, found)
 
@@ -178,9 +177,13 @@ def _searched(
     on_step: OnStep | None,
     prior: Prior | None,
 ) -> HardPrompt:
-    encoder.bring()
-    with encoder.held():
+    with _ready(encoder):
         return _result(task, encoder, objective, settings, search(encoder, objective, settings, on_step, prior))
+
+
+def _ready(encoder: Encoder) -> AbstractContextManager[object]:
+    encoder.bring()
+    return encoder.held()
 
 
 def _result(

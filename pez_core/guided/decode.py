@@ -7,7 +7,7 @@ import torch
 from .evidence import Context, Evidence, evidence
 from .guide import Guide
 from .openings import SURPRISE, openings
-from .refine import refined
+from .refine import better, refined
 from .texts import Ids, Texts, Words, spelled
 
 CONTEXTS = 16
@@ -70,10 +70,8 @@ class Decoder:
         yield phrase
         while offers := self._insertions(before, phrase, after, words):
             texts = [first + phrase + last for first, last in offers]
-            worth = self._worth([before + phrase + after, *texts])
-            order = worth[1:].argsort(descending=True, stable=True).tolist()
-            place = next((each for each in order if self._guide.may_say(texts[each])), None)
-            if place is None or worth[place + 1] <= worth[0] + LEAST_GAIN:
+            place = better(before + phrase + after, texts, self._worth, self._guide.may_say, LEAST_GAIN)
+            if place is None:
                 break
             before, after = offers[place]
             yield before + phrase + after

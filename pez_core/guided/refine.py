@@ -19,13 +19,19 @@ def refined(
     text = given
     yield spelled(text)
     while offers := [each for each in edits(text, words) if 0 < len(spelled(each)) <= longest]:
-        gained = worth([spelled(each) for each in (text, *offers)])
-        order = gained[1:].argsort(descending=True, stable=True).tolist()
-        place = next((each for each in order if may_say(spelled(offers[each]))), None)
-        if place is None or gained[place + 1] <= gained[0] + least:
+        place = better(spelled(text), [spelled(each) for each in offers], worth, may_say, least)
+        if place is None:
             return
         text = offers[place]
         yield spelled(text)
+
+
+def better(text: Ids, offers: Sequence[Ids], worth: Worth, may_say: Callable[[Ids], bool], least: float) -> int | None:
+    """The place of the best offer that may be said, where it is worth more than `text` by more than `least`."""
+    gained = worth([text, *offers])
+    order = gained[1:].argsort(descending=True, stable=True).tolist()
+    place = next((each for each in order if may_say(offers[each])), None)
+    return None if place is None or gained[place + 1] <= gained[0] + least else place
 
 
 def edits(text: Words, words: Words) -> list[Words]:
