@@ -75,8 +75,8 @@ def candidates_input(default: int, optional: bool = False) -> io.Int.Input:
 def language_input() -> io.Float.Input:
     return io.Float.Input(
         "language", default=SearchSettings.language, optional=True, min=0.0, max=10.0, step=0.1, round=0.01,
-        tooltip="How much language counts. At 1 the words are ones that people read and other models understand; at 0 "
-        "they are whatever this CLIP likes best, and only then do steps and candidates matter.",
+        tooltip="How much language counts. At 1 the words are fewer, and other models understand them too; at 0 they "
+        "are whatever this CLIP likes best, and only then do steps and candidates matter.",
     )  # fmt: skip
 
 
