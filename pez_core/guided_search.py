@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 
 import torch
 
@@ -70,12 +71,17 @@ class GuidedSearch:
         return self._found(decoder.refine(self._split(ids)), decoder.others)
 
     def shortened(self, parts: Sequence[Sequence[int]], each: Sequence[Objective]) -> SearchResult:
-        """What is left of a text, in the words of its parts, of which each has an objective of its own."""
+        """What is left of a text, in the words of its parts, of which each has an objective of its own.
+
+        Where none of its words may be said, a text is put together from others.
+        """
         judges = [FeatureJudge(self._encoder, objective, self._settings) for objective in each]
         read: dict[Ids, torch.Tensor] = {}
         whole, texts = self._texts(self._judge, read), [self._texts(judge, read) for judge in judges]
         shortener = Shortener(whole, [Part(self._split(ids), some) for ids, some in zip(parts, texts)], self._guide)
-        return self._found(shortener.shorten(), shortener.others)
+        found = shortener.shorten()
+        first = next(found, None)
+        return self.decoded() if first is None else self._found(chain([first], found), shortener.others)
 
     def shared(self, each: Sequence[Objective]) -> SearchResult:
         """A text that holds for each of several objectives, beside what holds for one alone."""

@@ -11,10 +11,12 @@ from pez_core import Match, PezError, SearchSettings, distill, invert, negative,
 from pez_core.best import ReadBack
 from pez_core.encoders.joint import JointTower
 from pez_core.feature_judge import FeatureJudge
-from pez_core.guided.evidence import Context, _gains, evidence, proposals
+from pez_core.guided import shared
+from pez_core.guided.evidence import Context, Evidence, _gains, evidence, proposals
 from pez_core.guided.guide import Guide
 from pez_core.guided.openings import PRICED, openings
 from pez_core.guided.refine import edits, refined
+from pez_core.guided.shared import Shared
 from pez_core.guided.texts import Texts
 from pez_core.optimiser.projection import Projection
 from pez_core.priors import embedded_prior
@@ -156,6 +158,13 @@ def test_a_distilled_prompt_leaves_out_what_may_not_be_said(encoder):
     assert "cherries" not in words_of(short)
     assert not set("()") & set(short)
     assert "two rockets" not in short
+
+
+@pytest.mark.parametrize("text", ["(((", "\U00010000", "cherries cherries"])
+def test_where_none_of_its_words_may_be_said_others_are(encoder, text):
+    found = distill(encoder, text, replace(GUIDED, blocklist=("cherries",)), ratio=0.9)
+    assert found.text and "cherries" not in found.text
+    assert encoder.vocabulary.encode(found.text) == list(found.tokens)
 
 
 def test_a_space_before_a_comma_goes_where_the_text_reads_back_alike(encoder):
@@ -328,3 +337,14 @@ def test_towers_side_by_side_have_the_mean_of_their_scales(encoder):
 
     both = JointTower([encoder.tower, Published()])
     assert both.logit_scale == pytest.approx((encoder.tower.logit_scale + 100) / 2)
+
+
+def test_words_with_much_less_evidence_than_the_best_are_not_shared(encoder, cherries, monkeypatch):
+    glossy, shiny, tomato = (encoder.vocabulary.encode(word)[0] for word in ("glossy", "shiny", "tomato"))
+    found = Evidence((glossy, shiny, tomato), torch.tensor([1.0, 0.7, 0.5]))
+    monkeypatch.setattr(shared, "evidence", lambda guide, contexts: found)
+    texts, guide = parts(encoder, cherries)
+    finder = Shared([texts], guide)
+    *_, best = finder.find()
+    said = {word for text in (best, *finder.others(best)) for word in text}
+    assert said == {glossy, shiny}
