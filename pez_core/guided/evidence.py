@@ -6,6 +6,7 @@ nearly all of a dozen plausible texts, it adds by what it means.
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -15,7 +16,9 @@ from .guide import Guide
 from .texts import Ids, Texts
 
 FILLERS = 4
-PROPOSALS, FIRST_TEXTS, KEPT = 500, 6, 64
+PROPOSALS, PHRASES = 500, 4096
+SCREENED_BESIDE, SCREENED = 2, 256
+FIRST_TEXTS, KEPT = 6, 64
 QUANTILE = 0.25
 
 
@@ -37,8 +40,12 @@ class Evidence(NamedTuple):
 
 
 def evidence(guide: Guide, contexts: Sequence[Context]) -> Evidence:
-    """The words that are confirmed in `contexts`: those that the gradient asks for, tried before and after."""
-    words = proposals(guide, contexts, FILLERS, PROPOSALS)
+    """The words that are confirmed in `contexts`, tried before and after.
+
+    They are those that the gradient asks for, and those of the prior's phrases: of what many texts have in common, such
+    as colours, the gradient at one text says little.
+    """
+    words = _screened([*proposals(guide, contexts, FILLERS, PROPOSALS), *_known(guide)], contexts[:SCREENED_BESIDE])
     for tried in (contexts[:FIRST_TEXTS], contexts):
         found = torch.nanquantile(_gains(words, tried), QUANTILE, dim=1).nan_to_num(nan=-torch.inf)
         order = found.argsort(descending=True, stable=True)[:KEPT].tolist()
@@ -51,6 +58,25 @@ def proposals(guide: Guide, contexts: Sequence[Context], fillers: int, count: in
     gradient = _expected_gradient(guide, contexts, fillers)
     products = guide.projection.products(gradient[None])[0]
     return guide.projection.preferred[products.topk(min(count, len(products))).indices].tolist()
+
+
+def _known(guide: Guide) -> list[int]:
+    """The words of the prior's phrases that may be used."""
+    usable = set(guide.projection.preferred.tolist())
+    return [word for word in chain.from_iterable(guide.prior.phrases(PHRASES)) if word in usable]
+
+
+def _screened(words: Sequence[int], contexts: Sequence[Context]) -> list[int]:
+    """The `SCREENED` words that add most to a few contexts when they come last."""
+    new = list(dict.fromkeys(words))
+    gains = torch.zeros(len(new))
+    for texts, ids in contexts:
+        gains += texts.followed(ids, new).masked_fill(_there(new, ids), -torch.inf)
+    return [new[place] for place in gains.argsort(descending=True, stable=True)[:SCREENED].tolist()]
+
+
+def _there(words: Sequence[int], ids: Ids) -> Tensor:
+    return torch.tensor([word in ids for word in words])
 
 
 def _expected_gradient(guide: Guide, contexts: Sequence[Context], fillers: int) -> Tensor:
@@ -80,5 +106,4 @@ def _gains(words: Sequence[int], contexts: Sequence[Context]) -> Tensor:
 def _gains_beside(words: Sequence[int], texts: Texts, context: Ids) -> Tensor:
     sides = [*((word, *context) for word in words), *((*context, word) for word in words)]
     after = texts.scores(sides).view(2, -1).mean(0)
-    there = torch.tensor([word in context for word in words])
-    return (after - texts.scores([context])).masked_fill(there, torch.nan)
+    return (after - texts.scores([context])).masked_fill(_there(words, context), torch.nan)

@@ -3,12 +3,12 @@
 import torch
 
 from ..errors import PezError
-from .evidence import Context, proposals
+from .evidence import PHRASES, Context, proposals
 from .guide import Guide
 from .texts import Texts
 
 FILLERS, WORDS = 64, 256
-PHRASES, PRICED = 4096, 512
+PRICED = 512
 SURPRISE = 0.91
 
 

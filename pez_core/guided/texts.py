@@ -1,6 +1,7 @@
 """Scores of texts of any length, each read once."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
 
 import torch
@@ -41,8 +42,20 @@ class Texts:
         if new:
             self._read.update(zip(new, torch.cat(in_parts(self._features, new, TOGETHER))))
         features = torch.stack([self._read[prompt] for prompt in prompts])
-        logits = self.judge.tower.logit_scale * self.judge.objective.score(features)
-        return logits.cpu().nan_to_num(nan=-torch.inf)
+        return self._logits(self.judge.objective.score(features))
+
+    def followed(self, prompt: Ids, words: Sequence[int]) -> Tensor:
+        """Scores (N,) in logits of a prompt followed by each word; the prompt is read once, and nothing is kept."""
+        tokens = torch.tensor(words, device=self.judge.tower.device)
+        return self._logits(torch.cat(in_parts(partial(self._swaps, prompt), tokens, TOGETHER)))
+
+    def _swaps(self, prompt: Ids, tokens: Tensor) -> Tensor:
+        scores = self.judge.swaps(prompt, len(prompt), tokens).score
+        self._pause()
+        return scores
+
+    def _logits(self, scores: Tensor) -> Tensor:
+        return (self.judge.tower.logit_scale * scores).cpu().nan_to_num(nan=-torch.inf)
 
     def _features(self, prompts: Sequence[Ids]) -> Tensor:
         features = self.judge.read(prompts)

@@ -11,6 +11,7 @@ from pez_core import Match, PezError, SearchSettings, distill, invert, negative,
 from pez_core.best import ReadBack
 from pez_core.encoders.joint import JointTower
 from pez_core.feature_judge import FeatureJudge
+from pez_core.guided import evidence as evidence_module
 from pez_core.guided import shared
 from pez_core.guided.evidence import Context, Evidence, _gains, evidence, proposals
 from pez_core.guided.guide import Guide
@@ -245,6 +246,39 @@ def test_gains_are_the_mean_of_both_sides_and_of_texts_without_the_word(encoder,
     before, after, alone = texts.scores([(cartoon, *context), (*context, cartoon), context]).tolist()
     assert gains[0, 0].item() == pytest.approx((before + after) / 2 - alone, abs=1e-6)
     assert gains[0, 1].isnan()
+
+
+def test_words_of_the_priors_phrases_are_tried_where_the_gradient_does_not_ask_for_them(encoder, cherries, monkeypatch):
+    texts, guide = parts(encoder, cherries)
+    red, blue, unsaid = (encoder.vocabulary.encode(word)[0] for word in ("red", "blue", "!"))
+
+    class Colours:
+        def surprise(self, prompts):
+            return guide.prior.surprise(prompts)
+
+        def phrases(self, count):
+            return [(unsaid,), (blue, red)]
+
+    monkeypatch.setattr(evidence_module, "proposals", lambda guide, contexts, fillers, count: [])
+    contexts = [Context(texts, tuple(encoder.vocabulary.encode(text))) for text in ("cherries", "sticker fruit")]
+    assert evidence(replace(guide, prior=Colours()), contexts).words == (red, blue)
+
+
+def test_few_words_are_tried_beside_all_texts(encoder, cherries, monkeypatch):
+    texts, guide = parts(encoder, cherries)
+    cherry, red, idea, thirty = (encoder.vocabulary.encode(word)[0] for word in ("cherry", "red", "idea", "thirty"))
+    monkeypatch.setattr(evidence_module, "proposals", lambda guide, contexts, fillers, count: [cherry, red, idea])
+    monkeypatch.setattr(evidence_module, "_known", lambda guide: [thirty])
+    monkeypatch.setattr(evidence_module, "SCREENED", 2)
+    found = evidence(guide, [Context(texts, (cherry,)), Context(texts, (cherry, thirty))])
+    assert found.words[0] == red and not {cherry, thirty} & set(found.words)
+
+
+def test_a_prompt_that_is_read_once_scores_as_each_text_does(encoder, cherries):
+    texts, _ = parts(encoder, cherries)
+    prompt, words = tuple(encoder.vocabulary.encode("cartoon cherries")), encoder.vocabulary.encode("red blue idea")
+    whole = texts.scores([(*prompt, word) for word in words])
+    assert torch.allclose(texts.followed(prompt, words), whole, atol=1e-4)
 
 
 def test_the_gradient_asks_for_what_the_target_is_called(encoder, cherries):
