@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from .. import language
 from ..errors import PezError
 from ..language.methods import METHODS, TEMPLATE_ONLY
-from .options import Run, add_command, chosen, output_options, settings_options
+from .options import add_command, chosen, output_options, settings_options
 from .progress import shown
 
 RESULT = "result.json"
@@ -61,13 +62,14 @@ def _fit_options(options: argparse.ArgumentParser) -> None:
     options.add_argument("--fluency", type=float, metavar="LAMBDA", help="weight of fluency, 0 to 1")
 
 
-def _checked(run: Run, options: argparse.Namespace) -> str:
-    """What the command prints. Raises PezError for an input that cannot be used."""
+def _checked(answer: Callable[[argparse.Namespace], str], options: argparse.Namespace) -> int:
+    """Print the answer. Raises PezError for an input that cannot be used."""
     for name in ("few_shot", "limit", "best"):
         count = getattr(options, name, None)
         if count is not None and count < 1:
             raise PezError(f"{name.replace('_', '-')} is {count}; choose 1 or more.")
-    return run(options)
+    print(answer(options))
+    return 0
 
 
 def _fit(options: argparse.Namespace) -> str:

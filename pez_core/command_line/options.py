@@ -10,12 +10,12 @@ from ..settings import Settings
 from ..vocabulary import TOKEN_FILTERS
 
 S = TypeVar("S", bound=Settings)
-Run = Callable[[argparse.Namespace], str]
+Run = Callable[[argparse.Namespace], int]
 Group = Callable[[argparse.ArgumentParser], None]
 
 
 def add_command(commands: Any, name: str, text: str, run: Run, *groups: Group) -> argparse.ArgumentParser:
-    """A command that prints what `run` gives, with its groups of options in their order."""
+    """A command that `run` carries out and gives the exit code of, with its groups of options in their order."""
     command: argparse.ArgumentParser = commands.add_parser(name, help=text)
     command.set_defaults(run=run)
     for group in groups:
@@ -23,9 +23,14 @@ def add_command(commands: Any, name: str, text: str, run: Run, *groups: Group) -
     return command
 
 
+def device_option(options: argparse.ArgumentParser) -> None:
+    """Where to compute."""
+    options.add_argument("--device", default=str(best_device()), help="where to compute (default %(default)s)")
+
+
 def output_options(options: argparse.ArgumentParser) -> None:
     """Where to compute, and how to print."""
-    options.add_argument("--device", default=str(best_device()), help="where to compute (default %(default)s)")
+    device_option(options)
     options.add_argument("--json", action="store_true", help="print the whole result as one line of JSON")
 
 

@@ -9,23 +9,19 @@ from typing import Any
 from .. import tasks
 from ..encoders import load_encoder
 from ..encoders.conditioning import CONDITIONING, MODES, POOLED, conditioning_encoder
-from ..encoders.embedded import EMBEDDED
 from ..encoders.pictures import open_pictures
-from ..errors import PezError
 from ..hard_prompt import HardPrompt
-from ..language import TextReader, load_language_model
-from ..priors import CausalPrior, Mixture, Prior, embedded_prior
 from ..settings import SearchSettings
-from ..vocabulary import Vocabulary
 from .options import add_command, chosen, output_options, settings_options
 from .progress import shown
+from .searching import model_options, named_prior, search_options
 
 PICTURES: dict[str, Any] = {"nargs": "+", "type": Path, "metavar": "PICTURE"}
 
 
 def add(commands: Any) -> None:
     """The commands among the others."""
-    model, search = (_model_options, output_options), (partial(settings_options, SearchSettings()), _search_options)
+    model, search = (model_options, output_options), (partial(settings_options, SearchSettings()), search_options)
     for name, text, others in (
         ("invert", "words for what pictures show", "--avoid"),
         ("style", "words for what pictures share", "--avoid"),
@@ -56,33 +52,13 @@ def add(commands: Any) -> None:
     command.add_argument("pictures", **PICTURES)
 
 
-def _model_options(options: argparse.ArgumentParser) -> None:
-    options.add_argument("--model", default=EMBEDDED, help="open_clip model name (default: the embedded model)")
-    options.add_argument("--pretrained", help="pretrained tag that open_clip knows, or a safetensors file")
-
-
-def _search_options(options: argparse.ArgumentParser) -> None:
-    batch = f"pictures drawn per step (default all, style {tasks.STYLE_BATCH})"
-    rounds = f"rounds of token swaps afterwards, per step (default {SearchSettings().refinement})"
-    language = "how much language counts: 0 for PEZ alone, by steps and candidates (default %(default)s)"
-    prior = "a language model, as a folder or GGUF file, to ask beside the embedded prior"
-    preference = "how much nearer than a word a fragment must be"
-    options.add_argument("--batch", type=int, metavar="PICTURES", help=batch)
-    options.add_argument("--refinement", type=float, metavar="ROUNDS", help=rounds)
-    options.add_argument("--weight-decay", type=float)
-    options.add_argument("--word-preference", type=float, metavar="COSINE", help=preference)
-    options.add_argument("--language", type=float, metavar="WEIGHT", help=language)
-    options.add_argument("--prior", type=Path, metavar="MODEL", help=prior)
-    options.add_argument("--prefix", help="fixed text before the learned words")
-    options.add_argument("--suffix", help="fixed text after the learned words")
-
-
-def _run(options: argparse.Namespace) -> str:
-    """What the command prints; what people should know of it goes to standard error."""
+def _run(options: argparse.Namespace) -> int:
+    """Print what was found; what people should know of it goes to standard error."""
     result = _result(options)
     for note in result.notes:
         print(f"pez: {note}", file=sys.stderr)
-    return result.to_json() if options.json else f"{result.text}\nsimilarity {result.similarity:.3f}"
+    print(result.to_json() if options.json else f"{result.text}\nsimilarity {result.similarity:.3f}")
+    return 0
 
 
 def _result(options: argparse.Namespace) -> HardPrompt:
@@ -93,7 +69,7 @@ def _result(options: argparse.Namespace) -> HardPrompt:
         return tasks.concat(encoder, options.prompts, options.separator)
     if options.command == "score":
         return tasks.score(encoder, options.text, encoder.encode_images(pictures))
-    prior = _prior(options, encoder.vocabulary)
+    prior = named_prior(options, encoder.vocabulary)
     with shown(settings.total_steps) as on_step:
         if options.command == "distill":
             ratio = None if options.tokens else options.ratio
@@ -105,13 +81,3 @@ def _result(options: argparse.Namespace) -> HardPrompt:
         task = {"invert": tasks.invert, "style": tasks.style, "negative": tasks.negative}[options.command]
         others = encoder.encode_images(open_pictures(options.others)) if options.others else None
         return task(encoder, encoder.encode_images(pictures), settings, others, on_step, prior)
-
-
-def _prior(options: argparse.Namespace, vocabulary: Vocabulary) -> Prior | None:
-    """The language model that was named, mixed with the embedded prior; None for that alone."""
-    if options.prior is None:
-        return None
-    if not options.language:
-        raise PezError("prior is not asked while language is 0; choose more, such as 1.")
-    model = load_language_model(options.prior, options.device)
-    return Mixture([embedded_prior(), CausalPrior(TextReader(model), vocabulary)])

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from ..errors import PezError
@@ -20,20 +21,21 @@ def open_pictures(paths: Sequence[Path]) -> list[Tensor]:
     """
     if not paths:
         raise PezError("pictures are missing; give at least one picture file.")
-    return [_open(path) for path in paths]
+    return [open_picture(path, str(path)) for path in paths]
 
 
-def _open(path: Path) -> Tensor:
+def open_picture(file: Path | BinaryIO, name: str) -> Tensor:
+    """A picture as `open_pictures` gives it, from a file or its content. Raises PezError, which names it `name`."""
     try:
-        with Image.open(path) as picture:
+        with Image.open(file) as picture:
             upright = ImageOps.exif_transpose(picture)
             if upright.mode.startswith(("I", "F")):
                 return _grey(upright)
             rgba = upright.convert("RGBA")
     except FileNotFoundError as error:
-        raise PezError(f"picture {str(path)!r} does not exist; check the path.") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise PezError(f"picture {str(path)!r} cannot be read; give a whole PNG, JPEG or WebP file.") from error
+        raise PezError(f"picture {name!r} does not exist; check the path.") from error
+    except Exception as error:  # of nearly any kind, on a broken picture
+        raise PezError(f"picture {name!r} cannot be read; give a whole PNG, JPEG or WebP file.") from error
     return torch.from_numpy(np.array(rgba)).float() / 255
 
 
