@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from ..errors import PezError
 from .walk import is_picture
@@ -78,6 +78,18 @@ def _files(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         tar.members.clear()  # type: ignore[attr-defined]  # which would grow with the tar
         if member.isreg() and not posixpath.basename(member.name).startswith("."):
             yield member
+    if not _ends(tar):
+        raise tarfile.ReadError
+
+
+def _ends(tar: tarfile.TarFile) -> bool:
+    """Whether the tar ends as it should, with an empty block; tarfile takes any fault for the end."""
+    file = cast(BinaryIO, tar.fileobj)
+    file.seek(tar.offset)
+    return file.read(tarfile.BLOCKSIZE) == tarfile.NUL * tarfile.BLOCKSIZE
+
+
+embers.clear()
 
 
 def _split(name: str) -> tuple[str, str]:

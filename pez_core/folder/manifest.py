@@ -29,14 +29,7 @@ def opened(folder: Path, job: Mapping[str, Any], root: Path) -> Iterator[Path]:
     path = folder / NAME
     with writing(path):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK)
-    try:
-        with writing(path):
-            lock.acquire(timeout=0)
-    except Timeout as error:
-        raise PezError(
-            f"folder {str(folder)!r} is in use by another run; wait for it, or name another with --out."
-        ) from error
+        lock = _locked(folder)
     try:
         if not path.exists() or not _has_results(folder):
             inside = folder.is_relative_to(root)
@@ -46,6 +39,17 @@ def opened(folder: Path, job: Mapping[str, Any], root: Path) -> Iterator[Path]:
         yield _root(folder, job)
     finally:
         lock.release()
+
+
+def _locked(folder: Path) -> FileLock:
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise PezError(
+            f"folder {str(folder)!r} is in use by another run; wait for it, or name another with --out."
+        ) from error
+    return lock
 
 
 def _has_results(folder: Path) -> bool:

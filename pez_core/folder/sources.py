@@ -61,7 +61,7 @@ class Sources:
 
     def _samples(self, path: Path, key: str) -> Iterator[Item]:
         for name, members in tar_samples(path):
-            pictures = [extension for extension in members if is_picture(f".{extension}")]
+            pictures = [extension for extension in members if is_picture(f"{name}.{extension}")]
             if pictures:
                 picture = min(pictures, key=lambda extension: extension.count("."))
                 others = {extension: data for extension, data in members.items() if extension not in (picture, "txt")}
