@@ -55,8 +55,8 @@ def tar_samples(path: Path) -> Iterator[tuple[str, Members]]:
     """
     try:
         with tarfile.open(path) as tar:
-            for key, members in groupby(_files(tar), lambda member: _split(member.name)[0]):
-                yield key, {_split(member.name)[1]: tar.extractfile(member).read() for member in members}  # type: ignore[union-attr]
+            for key, members in groupby(_files(tar), _key):
+                yield key, {_split(member.name)[1]: _content(tar, member) for member in members}
     except BROKEN as error:
         raise PezError(f"tar {str(path)!r} cannot be read to its end; fetch or pack it again.") from error
 
@@ -66,7 +66,7 @@ def count_tar(path: Path) -> int:
     count = 0
     try:
         with tarfile.open(path) as tar:
-            for _, members in groupby(_files(tar), lambda member: _split(member.name)[0]):
+            for _, members in groupby(_files(tar), _key):
                 count += max(is_picture(member.name) for member in members)
     except BROKEN:
         return count
@@ -89,7 +89,13 @@ def _ends(tar: tarfile.TarFile) -> bool:
     return file.read(tarfile.BLOCKSIZE) == tarfile.NUL * tarfile.BLOCKSIZE
 
 
-embers.clear()
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member)
+    return file.read() if file else b""
+
+
+def _key(member: tarfile.TarInfo) -> str:
+    return _split(member.name)[0]
 
 
 def _split(name: str) -> tuple[str, str]:
