@@ -51,7 +51,7 @@ def pyarrow(module: str) -> Any:
 def tar_samples(path: Path) -> Iterator[tuple[str, Members]]:
     """The members of a tar that share a key, by extension, with that key.
 
-    Raises PezError for a file that is not a whole tar; what stands before the fault is given.
+    Raises PezError for a file that is not a whole tar; the samples before that with the fault are given.
     """
     try:
         with tarfile.open(path) as tar:

@@ -227,7 +227,7 @@ def test_tars_give_members_of_one_key_and_broken_ones_what_precedes_the_fault(ca
     for length in (700, 4000, whole.read_bytes().rindex(encoded()[-8:]) // 512 * 512 + 512):
         (tmp_path / "torn.tar").write_bytes(whole.read_bytes()[:length])
         assert "cannot be read to its end" in met(tmp_path / "torn.tar")[-1].reason
-    assert [type(item) is Failure for item in met(tmp_path / "torn.tar")] == [False, False, True]
+    assert [type(item) is Failure for item in met(tmp_path / "torn.tar")] == [False, True]
 
     code, _ = run(capsys, whole, "--task", "distill", "--out", tmp_path / "out")
     assert code == 1 and texts(tmp_path / "out") == {"whole.tar/x/1.txt": "one\n"}
@@ -412,32 +412,39 @@ def test_ctrl_c_stops_after_the_picture_that_is_under_way(capsys, tmp_path, monk
 
 @contextmanager
 def small_disk(folder):
-    """A disk of 256 KB, and what makes it larger; without root's rights a limit on the size of files."""
+    """A disk of 256 KB, and what makes it larger."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "pez", str(folder)]
-    if subprocess.run(mount, capture_output=True).returncode == 0:
-        try:
-            yield lambda: subprocess.run(["mount", "-o", "remount,size=64m", str(folder)], check=True)
-        finally:
-            subprocess.run(["umount", str(folder)], check=True)
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("A FULL DISK IS NOT TESTED: mounting a small one needs root")
     try:
-        yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        yield lambda: subprocess.run(["mount", "-o", "remount,size=64m", str(folder)], check=True)
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_keeps_what_is_finished(capsys, tmp_path):
+@contextmanager
+def small_files(folder):
+    """A limit of 5,000 bytes a file, which the journal reaches, and what lifts it."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
+    try:
+        yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("limited", [small_disk, small_files])
+def test_a_full_disk_keeps_what_is_finished(capsys, tmp_path, limited):
     captioned(tmp_path / "pictures", 100)
     out = tmp_path / "disk"
     arguments = [tmp_path / "pictures", *KEEP, "--out", out]
-    with small_disk(out) as enlarge:
+    with limited(out) as enlarge:
         code, err = run(capsys, *arguments)
         assert code == 2 and err.startswith("pez: disk is full at ") and err.count("\n") == 1
         finished = lines(out / "results.jsonl")
         assert 10 < len(finished) < 100 and len(finished) - len(texts(out)) in (0, 1)
+        assert all(text.endswith("\n") for text in texts(out).values())
         enlarge()
         code, err = run(capsys, *arguments)
         assert (code, err) == (0, f"pez: {100 - len(finished)} pictures done, {len(finished)} before, 0 failed\n")
@@ -540,7 +547,7 @@ def forks():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("task", "count", "kills"), [(KEEP, 600, 20), (QUICK, 24, 10)])
+@pytest.mark.parametrize(("task", "count", "kills"), [(KEEP, 500, 20), (QUICK, 16, 10)])
 def test_killed_at_any_moment_a_job_ends_as_an_undisturbed_one(capsys, tmp_path, task, count, kills):
     captioned(tmp_path / "pictures", count)
     chance, killed = random.Random(count), 0
@@ -580,12 +587,13 @@ def assert_same(killed, undisturbed, count):
 
 @pytest.mark.slow
 def test_of_two_thousand_pictures_the_fifty_broken_ones_are_named(capsys, tmp_path):
-    captioned(tmp_path, 2000)
+    for number in range(2000):
+        picture(tmp_path / f"{number:04d}.png", caption="red")
     broken = {f"{number:04d}.png" for number in random.Random(0).sample(range(2000), 50)}
     for number, name in enumerate(sorted(broken)):
         (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[: number % 2 * 40])
     code, err = run(capsys, tmp_path, "--task", "score")
-    assert code == 1 and err.startswith("pez: 1,950 pictures done, 0 before, 50 failed")
+    assert code == 1 and "pez: 1,950 pictures done, 0 before, 50 failed; " in err
     assert set(failures(tmp_path / ".pez")) == broken and len(results(tmp_path / ".pez")) == 1950
     code, err = run(capsys, tmp_path, "--task", "score")
-    assert code == 1 and err.startswith("pez: 0 pictures done, 1,950 before, 50 failed")
+    assert code == 1 and "pez: 0 pictures done, 1,950 before, 50 failed; " in err
