@@ -20,6 +20,7 @@ def test_pip_and_comfyui_install_the_same(pyproject):
     project = pyproject["project"]
     assert project["dependencies"] == listed("requirements.txt")
     assert project["optional-dependencies"]["language"] == listed("requirements-language.txt")
+    assert set(project["optional-dependencies"]["scale"]) <= set(listed("requirements-dev.txt"))
 
 
 def test_every_requirement_is_a_lower_bound_that_the_check_of_the_lowest_can_install():

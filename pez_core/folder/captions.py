@@ -5,7 +5,7 @@ from pathlib import Path, PurePath
 
 from ..errors import PezError
 from ..tasks import SEPARATOR
-from .disk import whole
+from .disk import place, place_missed, unfinished
 from .item import Item
 
 SKIP, APPEND, REPLACE = "skip", "append", "replace"
@@ -50,10 +50,18 @@ class CaptionFiles:
             return caption
         return SEPARATOR.join(part for part in (read_caption(path), caption) if part)
 
-    def write(self, name: str, caption: str) -> None:
-        """Write it whole. Raises PezError where that is not possible."""
-        with whole(self.folder / name) as file:
-            file.write(f"{caption}\n".encode())
+    def prepare(self, name: str, caption: str) -> None:
+        """Write the file, ready for `place`. Raises PezError where that is not possible."""
+        with unfinished(self.folder / name) as file:
+            file.write(_content(caption))
+
+    def place(self, name: str) -> None:
+        """Put the prepared file in its place."""
+        place(self.folder / name)
+
+    def place_missed(self, name: str, caption: str) -> None:
+        """Put a prepared file in its place if the last run was stopped before that; a text changed since then stays."""
+        place_missed(self.folder / name, _content(caption))
 
 
 class MirrorFiles(CaptionFiles):
@@ -82,6 +90,10 @@ def read_caption(source: Path | bytes) -> str:
     except (OSError, UnicodeDecodeError) as error:
         name = repr(str(source)) if isinstance(source, Path) else "of the archive"
         raise PezError(f"caption {name} cannot be read; save it as UTF-8 text.") from error
+
+
+def _content(caption: str) -> bytes:
+    return f"{caption}\n".encode()
 
 
 def _one_line(text: str) -> str:

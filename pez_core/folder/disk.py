@@ -29,17 +29,39 @@ def whole(path: Path) -> Iterator[BinaryIO]:
 
     Raises PezError where it cannot be written; what was at `path` before is there still.
     """
-    unfinished = path.parent / UNFINISHED
+    with unfinished(path) as file:
+        yield file
+    place(path)
+
+
+@contextmanager
+def unfinished(path: Path) -> Iterator[BinaryIO]:
+    """A file that is on the disk afterwards, ready for `place`. Raises PezError where it cannot be written."""
+    name = path.parent / UNFINISHED
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with unfinished.open("wb") as file:
+        with name.open("wb") as file:
+            try:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+            except BaseException:
+                name.unlink(missing_ok=True)
+                raise
+
+
+def place(path: Path) -> None:
+    """Put the unfinished file of the folder in its place. Raises PezError where that is not possible."""
+    with writing(path):
+        (path.parent / UNFINISHED).replace(path)
+
+
+def place_missed(path: Path, content: bytes) -> None:
+    """Put the unfinished file in its place if it has this content, and remove it otherwise."""
+    name = path.parent / UNFINISHED
+    with writing(path):
+        if name.exists():
+            name.replace(path) if name.read_bytes() == content else name.unlink()
 
 
 def _sentence(path: Path, error: OSError) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 from torch import Tensor
 
 from .. import tasks
-from ..admitted import admitted
 from ..best import ReadBack
 from ..encoders.encoder import Encoder
 from ..encoders.pictures import open_picture
@@ -46,7 +45,6 @@ class Searches:
             raise PezError("language is 0, which edits no text; choose more, such as 1.")
         judge = FeatureJudge(self.encoder, Match(self.encoder.encode_text("")), self.settings)
         ReadBack(judge, self.encoder.vocabulary, self.settings)
-        admitted(self.encoder, self.settings)
 
     def __call__(self, items: Iterable[Item]) -> Iterator[Outcome]:
         return map(self._outcome, items)

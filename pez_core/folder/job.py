@@ -57,14 +57,14 @@ class Job:
         return self._tally
 
     def _take_up(self) -> None:
-        """Learn what is finished, and write the last caption file again: it may have been missed."""
+        """Learn what is finished, and place the last caption file if the last run could not."""
         last = None
         for last in self._journal:
             self._met.add(hash(last.key))
             if last.file is not None:
                 self._written.add(hash(last.file))
-        if last is not None:
-            self._write(last)
+        if self._files is not None and last is not None and last.file is not None:
+            self._files.place_missed(last.file, last.caption)
 
     def _unfinished(self, met: Iterable[Item | Failure]) -> Iterator[Item]:
         for item in met:
@@ -98,7 +98,6 @@ class Job:
         except PezError as error:
             self._fail(Failure(outcome.item.key, str(error)))
         else:
-            self._journal.add(entry)
             self._write(entry)
             self._tell(done=1)
 
@@ -114,8 +113,13 @@ class Job:
         return Entry(item.key, found.text, caption, name, found.tokens, found.similarity, found.seed)
 
     def _write(self, entry: Entry) -> None:
+        """Prepare the caption file before the journal has the entry, and place it after: neither can be lost."""
         if self._files is not None and entry.file is not None:
-            self._files.write(entry.file, entry.caption)
+            self._files.prepare(entry.file, entry.caption)
+            self._journal.add(entry)
+            self._files.place(entry.file)
+        else:
+            self._journal.add(entry)
 
     def _fail(self, failure: Failure) -> None:
         with writing(self._failures), self._failures.open("ab") as lines:

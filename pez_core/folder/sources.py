@@ -123,11 +123,14 @@ def _expanded(given: str) -> Iterator[Path | Failure]:
 
 
 def _listed(path: Path) -> Iterator[Path | Failure]:
-    with path.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
-        for line in lines:
-            if line.strip():
-                name = absolute(line.rstrip("\n"))
-                yield from walk(name) if name.is_dir() else [name]
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
+            for line in lines:
+                if line.strip():
+                    name = absolute(line.rstrip("\n"))
+                    yield from walk(name) if name.is_dir() else [name]
+    except OSError as error:
+        yield Failure(str(path), f"list {str(path)!r} cannot be read ({error.strerror}).")
 
 
 def _is_list(path: Path) -> bool:
