@@ -371,6 +371,7 @@ def test_a_caption_that_was_changed_by_hand_stays(capsys, tmp_path):
     arguments = [tmp_path / "pictures", *KEEP, "--out", tmp_path / "out"]
     assert run(capsys, *arguments)[0] == 0
     (tmp_path / "out" / "0001.txt").write_text("better words")
+    (tmp_path / "out" / ".pez.new").write_text("words of a picture whose entry was not added")
     captioned(tmp_path / "pictures", 3)
     assert run(capsys, *arguments)[0] == 0
     assert [*texts(tmp_path / "out").values()] == ["picture number 0\n", "better words", "picture number 2\n"]
@@ -469,6 +470,7 @@ def test_a_full_disk_keeps_what_is_finished(capsys, tmp_path, limited):
         finished = lines(out / "results.jsonl")
         assert 10 < len(finished) < 100 and len(finished) == len(texts(out))
         assert all(text.endswith("\n") for text in texts(out).values())
+        assert limited is small_files or not (out / ".pez.new").exists()
         enlarge()
         code, err = run(capsys, *arguments)
         assert (code, err) == (0, f"pez: {100 - len(finished)} pictures done, {len(finished)} before, 0 failed\n")
