@@ -396,6 +396,19 @@ def test_another_job_is_refused_its_folder_and_more_pictures_are_not(capsys, tmp
     )
 
 
+def test_a_folder_that_was_moved_goes_on_where_it_was(capsys, tmp_path):
+    captioned(tmp_path / "pictures" / "deep", 2)
+    assert run(capsys, tmp_path / "pictures", *KEEP, "--output", "jsonl")[0] == 0
+    (tmp_path / "pictures").rename(tmp_path / "elsewhere")
+    captioned(tmp_path / "elsewhere" / "deep", 3)
+    _, err = run(capsys, tmp_path / "elsewhere", *KEEP, "--output", "jsonl")
+    assert err == "pez: 1 pictures done, 2 before, 0 failed\n"
+    _, err = run(
+        capsys, tmp_path / "elsewhere" / "deep", *KEEP, "--out", tmp_path / "elsewhere" / ".pez", "--output", "jsonl"
+    )
+    assert err == "pez: 0 pictures done, 3 before, 0 failed\n"
+
+
 def test_a_folder_is_one_runs_at_a_time(capsys, tmp_path):
     captioned(tmp_path / "pictures", 1)
     out = tmp_path / "out"
@@ -538,6 +551,20 @@ def test_progress_without_a_terminal_is_a_plain_line_now_and_then(capsys, tmp_pa
     first, _, last, _ = err.splitlines()
     assert first.startswith("1 of 3 pictures, ") and last.startswith("3 of 3 pictures, ")
     assert " an hour, 0 failed, " in last and last.endswith(" left")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_in_a_terminal_is_a_bar(tmp_path, monkeypatch):
+    captioned(tmp_path / "pictures", 3)
+    (tmp_path / "pictures" / "0001.txt").unlink()
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    main(["folder", str(tmp_path / "pictures"), *KEEP, "--out", str(tmp_path / "out")])
+    bar = sys.stderr.getvalue().splitlines()[-2].split("\r")[-1]
+    assert bar.startswith("100%|") and "| 3 of 3 pictures [" in bar and bar.rstrip().endswith(" an hour, 1 failed]")
 
 
 # At length
