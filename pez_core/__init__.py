@@ -15,6 +15,7 @@ from .errors import PezError
 from .feature_judge import FeatureJudge
 from .guided_search import GuidedSearch
 from .hard_prompt import HardPrompt, TokenContribution
+from .many import invert_many
 from .objectives import Match, Objective, WeightedSum
 from .optimiser.run import OnStep, Progress
 from .priors import Prior, embedded_prior
@@ -26,6 +27,6 @@ from .tasks import concat, distill, invert, negative, refine, score, style
 __all__ = [
     "Encoder", "FeatureJudge", "GuidedSearch", "HardPrompt", "Match", "Objective", "OnStep", "PezError", "Prior",
     "Progress", "SearchResult", "SearchSettings", "TokenContribution", "WeightedSum", "concat",
-    "conditioning_encoder", "distill", "embedded_prior", "invert", "load_encoder", "negative", "open_pictures",
-    "refine", "score", "search", "style",
+    "conditioning_encoder", "distill", "embedded_prior", "invert", "invert_many", "load_encoder", "negative",
+    "open_pictures", "refine", "score", "search", "style",
 ]  # fmt: skip

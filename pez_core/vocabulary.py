@@ -3,6 +3,7 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -52,15 +53,22 @@ class Vocabulary(ABC):
         """
         if token_filter not in TOKEN_FILTERS:
             raise PezError(f"token filter {token_filter!r} is unknown; choose one of {', '.join(TOKEN_FILTERS)}.")
-        blocked = blocked_phrases(blocklist)
-        ids = [
-            token
-            for token, text in enumerate(self.texts)
-            if text is not None and self._admits(token_filter, token, text) and not blocked.search(text)
-        ]
-        if not ids:
+        asked = token_filter, tuple(blocklist)
+        if asked not in self._allowed:
+            blocked = blocked_phrases(blocklist)
+            self._allowed[asked] = [
+                token
+                for token, text in enumerate(self.texts)
+                if text is not None and self._admits(token_filter, token, text) and not blocked.search(text)
+            ]
+        if not self._allowed[asked]:
             raise PezError("blocklist leaves no token to choose from; take words out of it or widen the token filter.")
-        return torch.tensor(ids)
+        return torch.tensor(self._allowed[asked])
+
+    @cached_property
+    def _allowed(self) -> dict[tuple[str, tuple[str, ...]], list[int]]:
+        """What was asked for before."""
+        return {}
 
     def _admits(self, token_filter: str, token: int, text: str) -> bool:
         if PROMPT_SYNTAX & set(text):

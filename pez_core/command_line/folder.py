@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..encoders import load_encoder
+from ..encoders.remembering import remembering
 from ..errors import PezError
 from ..folder.archives import Columns, pyarrow
 from ..folder.captions import EXISTING, SKIP, CaptionFiles, MirrorFiles, Wording
@@ -19,6 +20,7 @@ from ..folder.journal import Journal
 from ..folder.manifest import opened
 from ..folder.paths import absolute
 from ..folder.sources import Sources, check_paths, common_root, has_archives
+from ..many import MEMORY
 from ..settings import SearchSettings
 from .options import add_command, chosen, device_option, settings_options
 from .progress import pictures_shown
@@ -47,6 +49,8 @@ def _folder_options(options: argparse.ArgumentParser) -> None:
     )
     existing = "what becomes of text files that are there already (default %(default)s)"
     before = "text before each caption, such as a trigger word, that the search does not read"
+    memory = "for what texts were read as, so that pictures share it (default %(default)s)"
+    options.add_argument("--memory", type=int, default=MEMORY >> 20, metavar="MEGABYTES", help=memory)
     columns = "column of parquet files (default one with a usual name)"
     options.add_argument("--task", choices=TASKS, default=INVERT, help=f"{task}shorter, or edit it to fit")
     options.add_argument("--out", type=Path, metavar="FOLDER", help=out)
@@ -72,7 +76,10 @@ def _searched(options: argparse.Namespace) -> int:
     outputs = _outputs(options)
     settings = _settings(options)
     wording = Wording(options.caption_before, options.caption_after)
-    encoder = load_encoder(options.model, options.pretrained, options.device)
+    if options.memory < 1:
+        raise PezError(f"memory is {options.memory}; choose 1 or more.")
+    loaded = load_encoder(options.model, options.pretrained, options.device)
+    encoder = remembering(loaded, options.memory << 20)
     prior = named_prior(options, encoder.vocabulary)
     engine = Searches(encoder, options.task, settings, prior, wording)
     columns, root = Columns(options.image_column, options.text_column), common_root(options.paths)

@@ -1,4 +1,4 @@
-"""The search for each picture of a job, one after the other."""
+"""The searches for the pictures of a job, side by side."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from ..encoders.pictures import open_picture
 from ..errors import PezError
 from ..feature_judge import FeatureJudge
 from ..hard_prompt import HardPrompt
+from ..many import searches_together, side_by_side
 from ..objectives import Match
 from ..priors import Prior
 from ..settings import SearchSettings
@@ -25,7 +26,7 @@ INVERT, SCORE, DISTILL, REFINE = TASKS = ("invert", "score", "distill", "refine"
 
 @dataclass(frozen=True)
 class Searches:
-    """Does a task for each picture in turn.
+    """Does a task for each picture, for as many side by side as pays, in their order.
 
     `distill` leaves captions of at most `settings.tokens` tokens as they are, and does not open the pictures.
 
@@ -47,7 +48,7 @@ class Searches:
         ReadBack(judge, self.encoder.vocabulary, self.settings)
 
     def __call__(self, items: Iterable[Item]) -> Iterator[Outcome]:
-        return map(self._outcome, items)
+        return side_by_side(self._outcome, items, searches_together(self.encoder))
 
     def _outcome(self, item: Item) -> Outcome:
         try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from itertools import chain
 from typing import Protocol
 
 import torch
@@ -18,6 +19,7 @@ Ids = tuple[int, ...]
 
 TOKENS = 4096  # read together
 LOGITS = 2**25  # held together
+KEPT = 2**20  # texts that are not read again
 
 
 class CausalModel(Protocol):
@@ -59,8 +61,9 @@ class CausalModel(Protocol):
 class CausalPrior:
     """How likely a causal language model finds texts, with the phrases of another prior, or of the embedded one.
 
-    Texts are read as `vocabulary` writes them, by the model's own tokens, each once. A text's surprise is that at all
-    of its tokens and at its end; the mean is taken over the ids of `vocabulary`, so that priors agree in their unit.
+    Texts are read as `vocabulary` writes them, by the model's own tokens, and the latest are not read again. A text's
+    surprise is that at all of its tokens and at its end; the mean is taken over the ids of `vocabulary`, so that priors
+    agree in their unit.
 
     Raises PezError for a text that is longer than the model's context, and for a model that gives NaN.
     """
@@ -72,18 +75,20 @@ class CausalPrior:
 
     def surprise(self, prompts: Sequence[Sequence[int]]) -> Tensor:
         """Mean surprise (N,) at a token of each prompt and at its end, in nats."""
-        texts = [self._vocabulary.decode(prompt) for prompt in prompts]
-        self._read([text for text in dict.fromkeys(texts) if text not in self._nats])
-        return torch.tensor([self._nats[text] / (len(prompt) + 1) for text, prompt in zip(texts, prompts)])
+        if len(self._nats) > KEPT:
+            self._nats = {}
+        nats, texts = self._nats, [self._vocabulary.decode(prompt) for prompt in prompts]
+        nats.update(self._read([text for text in dict.fromkeys(texts) if text not in nats]))
+        return torch.tensor([nats[text] / (len(prompt) + 1) for text, prompt in zip(texts, prompts)])
 
     def phrases(self, count: int) -> Sequence[Ids]:
         """The `count` likeliest whole texts of the other prior, in its order."""
         return self._known.phrases(count)
 
     @torch.no_grad()
-    def _read(self, texts: Sequence[str]) -> None:
+    def _read(self, texts: Sequence[str]) -> dict[str, float]:
         if not texts:
-            return
+            return {}
         whole = {text: (*self._model.start, *self._model.encode(text), *self._model.end) for text in texts}
         ordered = sorted(whole, key=lambda text: len(whole[text]))
         longest, most = len(whole[ordered[-1]]) - 1, self._model.context_length
@@ -93,8 +98,9 @@ class CausalPrior:
                 "or choose another model."
             )
         with self._model.ready():
-            for batch in _batches([whole[text] for text in ordered]):
-                self._nats.update(zip(ordered[batch], self._totals([whole[text] for text in ordered[batch]])))
+            batches = _batches([whole[text] for text in ordered])
+            totals = [self._totals([whole[text] for text in ordered[batch]]) for batch in batches]
+        return dict(zip(ordered, chain.from_iterable(totals)))
 
     def _totals(self, rows: Sequence[Ids]) -> list[float]:
         totals = torch.cat(in_parts(self._surprises, rows, len(rows)))

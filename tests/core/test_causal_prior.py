@@ -140,6 +140,15 @@ def test_each_text_is_read_once(encoder, reader):
     assert (len(counting.encoded), counting.readied, counting.is_ready) == (len(TEXTS), 1, False)
 
 
+def test_texts_are_forgotten_when_there_are_too_many(encoder, reader, monkeypatch):
+    monkeypatch.setattr(causal, "KEPT", 3)
+    counting = Counting(reader)
+    prior, prompts = CausalPrior(counting, encoder.vocabulary), ids_of(encoder)
+    first = prior.surprise(prompts)
+    assert torch.equal(prior.surprise(prompts), first)
+    assert len(counting.encoded) == 2 * len(TEXTS)
+
+
 def test_where_the_memory_is_short_fewer_texts_are_read_together(encoder, reader):
     expected = CausalPrior(reader, encoder.vocabulary).surprise(ids_of(encoder))
     counting = Counting(reader)

@@ -12,7 +12,7 @@ import sys
 import tarfile
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as arrow
@@ -523,6 +523,7 @@ def test_a_folder_that_cannot_be_written_to_is_told_of_with_what_works(capsys, t
             "tokens is not for distill in folders",
         ),
         (["{folder}", "--task", "refine", "--out", "{empty}", "--language", "0"], "language is 0, which edits no text"),
+        (["{folder}", "--memory", "0"], "memory is 0; choose 1 or more"),
         (["{folder}", "--tokens", "76"], "prefix, prompt length and suffix take 76 tokens together"),
         (["{folder}", "--prefix", "a cat", "--block", "cat"], "prefix holds 'cat', which the blocklist forbids"),
         (["{tar}", "--output", "text"], "output text finds no place beside pictures in archives"),
@@ -600,7 +601,7 @@ def forks():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("task", "count", "kills"), [(KEEP, 500, 20), (QUICK, 16, 10)])
+@pytest.mark.parametrize(("task", "count", "kills"), [(KEEP, 500, 20), (QUICK, 200, 10)])
 def test_killed_at_any_moment_a_job_ends_as_an_undisturbed_one(capsys, tmp_path, task, count, kills):
     captioned(tmp_path / "pictures", count)
     chance, killed = random.Random(count), 0
@@ -619,7 +620,8 @@ def test_killed_at_any_moment_a_job_ends_as_an_undisturbed_one(capsys, tmp_path,
             ).exists():
                 time.sleep(0.001)
             time.sleep(chance.random() * 0.3)
-            os.kill(child, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
             killed += exit_code() == -signal.SIGKILL
         for out in ("killed", "undisturbed"):
             start(*arguments, tmp_path / out)
