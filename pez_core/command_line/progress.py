@@ -44,7 +44,7 @@ def shown(steps: int) -> Iterator[OnStep]:
 def pictures_shown(total: int) -> Iterator[OnPicture]:
     """Progress through pictures on standard error: a bar on a terminal, a line a minute elsewhere.
 
-    Ctrl-C asks the job to stop after the picture that is under way.
+    Ctrl-C asks the job to stop after the pictures that are under way.
     """
     bar = tqdm(total=total, smoothing=0, bar_format=BAR, disable=not sys.stderr.isatty())
     began = told = time.monotonic()
