@@ -156,7 +156,7 @@ def _times(count: int, step: Callable[[], object]) -> Callable[[], None]:
     return run
 
 
-def _text(name: str, device: torch.device, dtype: torch.dtype) -> TextTransformer:
+def random_text(name: str, device: torch.device, dtype: torch.dtype) -> TextTransformer:
     """open_clip's text tower of that name with random weights."""
     config = open_clip.get_model_config(name)
     torch.manual_seed(0)
@@ -167,7 +167,7 @@ def _text(name: str, device: torch.device, dtype: torch.dtype) -> TextTransforme
 
 
 def _open_clip_bench(name: str, device: torch.device, dtype: torch.dtype, peak: float) -> Bench:
-    text, vocabulary = _text(name, device, dtype), ClipVocabulary()
+    text, vocabulary = random_text(name, device, dtype), ClipVocabulary()
     tower = OpenClipTower(text, name, vocabulary.start_id, vocabulary.end_id)
     weights = sum(weight.nbytes for weight in text.parameters())
     return Bench(name, Encoder(tower, vocabulary, _no_pictures), weights, [text], peak)
@@ -175,7 +175,7 @@ def _open_clip_bench(name: str, device: torch.device, dtype: torch.dtype, peak: 
 
 def _comfyui_bench(name: str, device: torch.device, dtype: torch.dtype, products: torch.dtype, peak: float) -> Bench:
     encoder, weights = comfyui.encoder(name, dtype)
-    texts = [_text(tower, device, products) for tower in comfyui.MODELS[name][-1]]
+    texts = [random_text(tower, device, products) for tower in comfyui.MODELS[name][-1]]
     return Bench(name, encoder, weights, texts, peak)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables import applications, classify, quality, speed, studies, worth
+from benchmarks.tables import applications, classify, quality, speed, studies, throughput, worth
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -33,7 +33,7 @@ def _readme() -> str:
 
 MODULES = {
     "worth": worth, "applications": applications, "quality": quality, "studies": studies, "speed": speed,
-    "classify": classify,
+    "throughput": throughput, "classify": classify,
 }  # fmt: skip
 BLOCKS: dict[str, Callable[[], str]] = {
     "README": _readme,

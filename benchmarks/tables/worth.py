@@ -42,6 +42,21 @@ def similarities(result: Result) -> str:
     return table(["pictures", "method", *(f"{name}: mean ± s.e., median, worst" for name in YARDSTICKS)], lines)
 
 
+def transfer(result: Result) -> str:
+    """Every method's prompts to the model that they were searched on, and to each judge: mean ± standard error."""
+    lines = []
+    for held_out, side in SIDES.items():
+        rows = _side(result, held_out)
+        for method in _ranked(rows):
+            some = [row for row in rows if row["method"] == method]
+            each = [
+                [row["inner"] for row in some],
+                *([row["judges"][name] for row in some] for name in result["judges"]),
+            ]
+            lines.append([side, method, *(f"{statistics.mean(one):.3f} ± {_standard_error(one):.3f}" for one in each)])
+    return table(["pictures", "method", "inner", *result["judges"]], lines).replace("-0.", "−0.")
+
+
 def meanings(result: Result) -> str:
     """What every method's texts and pictures say, and what they cost."""
     lines = []
@@ -177,6 +192,7 @@ PARTS: dict[str, Callable[[Result], str]] = {
     "sides": sides,
     "differences": differences,
     "similarities": similarities,
+    "transfer": transfer,
     "meanings": meanings,
     "side by side": side_by_side,
 }
