@@ -87,10 +87,10 @@ def cases(quick: bool) -> list[Case]:
     if quick:
         return [Case("guided", EMBEDDED, 4, (1,)), Case("one step", EMBEDDED, 20, None)]
     return [
-        Case("guided", EMBEDDED, 40, (cores, 1)),
-        Case("descent", EMBEDDED, 16, (cores, 1)),
-        Case("guided", "ViT-L-14", 6, (cores,)),
+        Case("guided", EMBEDDED, 24, (cores, 1)),
         *(Case("one step", EMBEDDED, count, None) for count in (100, 1000, 10000)),
+        Case("descent", EMBEDDED, 8, (cores, 1)),
+        Case("guided", "ViT-L-14", 4, (cores,)),
     ]
 
 
