@@ -190,8 +190,8 @@ def _prompt(*numbers: int, tokens: int = 8) -> str:
 
 
 def _texts(number: int) -> list[str]:
-    """The prompt of a drawing and its alternatives, each short enough for a line."""
-    found = _found(number, tokens=4)
+    """The prompt of a drawing and its alternatives."""
+    found = _found(number)
     return [found.text, *found.alternatives]
 
 
