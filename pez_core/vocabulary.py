@@ -2,8 +2,8 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ TOKEN_FILTERS = ("ascii words", "printable", "all")
 PROMPT_SYNTAX = frozenset("(){}|/*\\")
 EMBEDDING = re.compile(r"embedding:", re.IGNORECASE)
 SHORTEST_INFLECTED = 3
+LATELY = 4
 
 
 class Vocabulary(ABC):
@@ -51,24 +52,25 @@ class Vocabulary(ABC):
 
         Raises PezError for an unknown filter and when nothing is left.
         """
-        if token_filter not in TOKEN_FILTERS:
-            raise PezError(f"token filter {token_filter!r} is unknown; choose one of {', '.join(TOKEN_FILTERS)}.")
-        asked = token_filter, tuple(blocklist)
-        if asked not in self._allowed:
-            blocked = blocked_phrases(blocklist)
-            self._allowed[asked] = [
-                token
-                for token, text in enumerate(self.texts)
-                if text is not None and self._admits(token_filter, token, text) and not blocked.search(text)
-            ]
-        if not self._allowed[asked]:
-            raise PezError("blocklist leaves no token to choose from; take words out of it or widen the token filter.")
-        return torch.tensor(self._allowed[asked])
+        return torch.tensor(self._listed(token_filter, tuple(blocklist)))
 
     @cached_property
-    def _allowed(self) -> dict[tuple[str, tuple[str, ...]], list[int]]:
-        """What was asked for before."""
-        return {}
+    def _listed(self) -> Callable[[str, tuple[str, ...]], list[int]]:
+        """The ids for what was asked for lately."""
+        return lru_cache(LATELY)(self._list)
+
+    def _list(self, token_filter: str, blocklist: tuple[str, ...]) -> list[int]:
+        if token_filter not in TOKEN_FILTERS:
+            raise PezError(f"token filter {token_filter!r} is unknown; choose one of {', '.join(TOKEN_FILTERS)}.")
+        blocked = blocked_phrases(blocklist)
+        ids = [
+            token
+            for token, text in enumerate(self.texts)
+            if text is not None and self._admits(token_filter, token, text) and not blocked.search(text)
+        ]
+        if not ids:
+            raise PezError("blocklist leaves no token to choose from; take words out of it or widen the token filter.")
+        return ids
 
     def _admits(self, token_filter: str, token: int, text: str) -> bool:
         if PROMPT_SYNTAX & set(text):

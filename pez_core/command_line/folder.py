@@ -49,8 +49,6 @@ def _folder_options(options: argparse.ArgumentParser) -> None:
     )
     existing = "what becomes of text files that are there already (default %(default)s)"
     before = "text before each caption, such as a trigger word, that the search does not read"
-    memory = "for what texts were read as, so that pictures share it (default %(default)s)"
-    options.add_argument("--memory", type=int, default=MEMORY >> 20, metavar="MEGABYTES", help=memory)
     columns = "column of parquet files (default one with a usual name)"
     options.add_argument("--task", choices=TASKS, default=INVERT, help=f"{task}shorter, or edit it to fit")
     options.add_argument("--out", type=Path, metavar="FOLDER", help=out)
@@ -62,6 +60,8 @@ def _folder_options(options: argparse.ArgumentParser) -> None:
     options.add_argument("--longest", type=int, default=LONGEST, metavar="TOKENS", help=longest)
     options.add_argument("--image-column", metavar="NAME", help=f"pictures: {columns}")
     options.add_argument("--text-column", metavar="NAME", help=f"captions: {columns}")
+    memory = "for what texts were read as, so that pictures share it (default %(default)s)"
+    options.add_argument("--memory", type=int, default=MEMORY >> 20, metavar="MEGABYTES", help=memory)
 
 
 def _run(options: argparse.Namespace) -> int:

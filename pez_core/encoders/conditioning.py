@@ -11,13 +11,13 @@ from torch import Tensor
 
 from ..errors import PezError
 from .encoder import Encoder
-from .tower import CausalTower, Remembered, TextTower, unit
+from .tower import CausalTower, Remembered, WrappedTower, unit
 from .transformer import read_all
 
 POOLED, CONDITIONING = MODES = ("pooled", "conditioning")
 
 
-class ConditioningTower(TextTower):
+class ConditioningTower(WrappedTower):
     """The mean of a tower's token states over all positions but the start, padding included, as a unit feature.
 
     Cross-attention sees the states as a set, and the mean is what it makes of the set where it attends evenly. The
@@ -28,28 +28,9 @@ class ConditioningTower(TextTower):
     def __init__(
         self, tower: CausalTower, layers: int | None = None, normed: bool = True, context_length: int | None = None
     ) -> None:
-        self.name, self.start_id, self.end_id = tower.name, tower.start_id, tower.end_id
+        super().__init__(tower)
         self.context_length = context_length or tower.context_length
         self._tower, self._blocks, self._normed = tower, tower.blocks[:layers], normed
-
-    @property
-    def tables(self) -> Sequence[Tensor]:
-        return self._tower.tables
-
-    @property
-    def width(self) -> int:
-        return self._tower.width
-
-    @property
-    def device(self) -> torch.device:
-        return self._tower.device
-
-    @property
-    def capturable(self) -> bool:
-        return self._tower.capturable
-
-    def embed(self, ids: Tensor) -> Tensor:
-        return self._tower.embed(ids)
 
     @cached_property
     def _padding(self) -> Tensor:

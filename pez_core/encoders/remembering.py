@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .encoder import Encoder
-from .tower import Remembered, TextTower
+from .tower import Remembered, TextTower, WrappedTower
 
 Ids = tuple[int, ...]
 
@@ -20,16 +20,15 @@ def remembering(encoder: Encoder, memory: int) -> Encoder:
     return replace(encoder, tower=RememberingTower(encoder.tower, memory))
 
 
-class RememberingTower(TextTower):
+class RememberingTower(WrappedTower):
     """A tower that reads each text once, as long as its features (F,) are among the latest in `memory` bytes.
 
     Searches of several threads may share it.
     """
 
     def __init__(self, tower: TextTower, memory: int) -> None:
-        self.name, self.start_id, self.end_id = tower.name, tower.start_id, tower.end_id
-        self.context_length, self.logit_scale = tower.context_length, tower.logit_scale
-        self._tower = tower
+        super().__init__(tower)
+        self.logit_scale = tower.logit_scale
         some = tower.encode_ids([()])
         self._features = some.new_empty(max(1, memory // (some.nbytes + OVERHEAD)), some.shape[1])
         self._places: dict[Ids, int] = {}
@@ -38,33 +37,14 @@ class RememberingTower(TextTower):
         self._lock = Lock()
 
     @property
-    def tables(self) -> Sequence[Tensor]:
-        return self._tower.tables
-
-    @property
-    def width(self) -> int:
-        return self._tower.width
-
-    @property
-    def device(self) -> torch.device:
-        return self._tower.device
-
-    @property
     def windowed(self) -> str:
-        return self._tower.windowed
-
-    @property
-    def capturable(self) -> bool:
-        return self._tower.capturable
-
-    def embed(self, ids: Tensor) -> Tensor:
-        return self._tower.embed(ids)
+        return self._wrapped.windowed
 
     def remember(self, ids: Sequence[int]) -> Remembered:
-        return self._tower.remember(ids)
+        return self._wrapped.remember(ids)
 
     def encode(self, embedded: Tensor, ends: Tensor, past: Remembered = ()) -> Tensor:
-        return self._tower.encode(embedded, ends, past)
+        return self._wrapped.encode(embedded, ends, past)
 
     def encode_ids(self, prompts: Sequence[Sequence[int]]) -> Tensor:
         texts = [tuple(ids) for ids in prompts]
@@ -73,7 +53,7 @@ class RememberingTower(TextTower):
             known = dict(zip(places, self._features[list(places.values())]))
         new = [ids for ids in dict.fromkeys(texts) if ids not in known]
         if new:
-            read = self._tower.encode_ids(new)
+            read = self._wrapped.encode_ids(new)
             self._keep(new, read)
             known.update(zip(new, read))
         return torch.stack([known[ids] for ids in texts])

@@ -119,6 +119,34 @@ class CausalTower(TextTower):
         return unit(self.read(read_at(self.blocks, states, ends, past)))
 
 
+class WrappedTower(TextTower):
+    """A tower that reads texts in its own way, by the embeddings of another one."""
+
+    def __init__(self, tower: TextTower) -> None:
+        self.name, self.start_id, self.end_id = tower.name, tower.start_id, tower.end_id
+        self.context_length = tower.context_length
+        self._wrapped = tower
+
+    @property
+    def tables(self) -> Sequence[Tensor]:
+        return self._wrapped.tables
+
+    @property
+    def width(self) -> int:
+        return self._wrapped.width
+
+    @property
+    def device(self) -> torch.device:
+        return self._wrapped.device
+
+    @property
+    def capturable(self) -> bool:
+        return self._wrapped.capturable
+
+    def embed(self, ids: Tensor) -> Tensor:
+        return self._wrapped.embed(ids)
+
+
 def unit(features: Tensor) -> Tensor:
     """Features (N, F) at unit norm, fp32."""
     return F.normalize(features.float(), dim=-1)

@@ -7,14 +7,13 @@ import torch
 from .evidence import Context, Evidence, evidence
 from .guide import Guide
 from .openings import SURPRISE, openings
-from .refine import better, refined
+from .refine import FLUENCY, LEAST_GAIN, better, refined
 from .texts import Ids, Texts, Words, spelled
 
 CONTEXTS = 16
 NAMED_BESIDE = 6
-LEAST_EVIDENCE, LEAST_GAIN = 1.09, 0.182
+LEAST_EVIDENCE = 1.09
 OTHERS, MOST_SHARED = 7, 0.5
-FLUENCY = 0.073
 
 
 class Decoder:

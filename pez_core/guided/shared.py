@@ -8,12 +8,11 @@ import torch
 from .evidence import evidence
 from .guide import Guide
 from .openings import openings
-from .refine import refined
+from .refine import FLUENCY, LEAST_GAIN, refined
 from .texts import Ids, Texts
 
 CONTEXTS, FEWEST, MOST = 32, 2, 8
 WORDS, LEAST_SHARE = 12, 0.6
-LEAST_GAIN, FLUENCY = 0.182, 0.073
 OTHERS = 4
 
 

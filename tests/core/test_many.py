@@ -23,8 +23,8 @@ def tower(encoder):
 @pytest.fixture
 def read(tower, monkeypatch):
     """The texts that the tower had to read."""
-    inner, texts = tower._tower.encode_ids, []
-    monkeypatch.setattr(tower._tower, "encode_ids", lambda prompts: texts.extend(prompts) or inner(prompts))
+    inner, texts = tower._wrapped.encode_ids, []
+    monkeypatch.setattr(tower._wrapped, "encode_ids", lambda prompts: texts.extend(prompts) or inner(prompts))
     return texts
 
 
