@@ -9,7 +9,7 @@ TWO = throughput.Case("one step", throughput.EMBEDDED, 2, (2, 1))
 
 
 def done(seconds, *texts):
-    return throughput.Run([0.5] * len(texts), list(texts), seconds, 3 << 20)
+    return throughput.Run([0.5] * len(texts), list(texts), seconds, 2, 3 << 20)
 
 
 def test_one_at_a_time_gets_its_better_setting(monkeypatch):
@@ -17,7 +17,7 @@ def test_one_at_a_time_gets_its_better_setting(monkeypatch):
     monkeypatch.setattr(throughput, "_apart", lambda case, threads: runs[threads])
     row = throughput.row(TWO)
     assert (row.pictures_per_hour, row.one_at_a_time_per_hour, row.one_at_a_time_threads) == (3600, 1800, 1)
-    assert (row.same_texts, row.peak_bytes) == (1, 3 << 20)
+    assert (row.same_texts, row.workers, row.peak_bytes) == (1, 2, 3 << 20)
 
 
 def test_both_sides_find_the_same_for_the_same_pictures():
