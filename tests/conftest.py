@@ -19,6 +19,8 @@ else:
 from benchmarks import sheets
 from pez_core import Encoder, load_encoder
 
+pytest_plugins = ["folders"]
+
 DATA = Path(__file__).parent / "data"
 
 # A machine that is busy with other work is no fault of what is tested.
